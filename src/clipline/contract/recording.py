@@ -1,0 +1,100 @@
+"""One recording: its object key, its wall-clock span, and the time that its file name tells."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import PurePosixPath
+from urllib.parse import unquote, urlsplit
+
+from clipline.contract.interval import Interval, to_ms
+
+DEFAULT_TIMESTAMP_FORMAT = "%Y%m%dT%H%M%S%f"
+DEFAULT_RECORDING_KEY = "{dir}/{name}"
+
+_SAFE_NAME = re.compile(r"[^/\\\x00-\x1f\x7f]{1,255}")
+
+
+@dataclass(frozen=True)
+class NameFormat:
+    """How file names tell when a recording starts.
+
+    New names end in milliseconds (``cam.stream.20181031T025200051.mp4``), old ones in seconds
+    (``cam.20180815T140019.mp4``). The time is the last part of the name between dots, in UTC.
+    """
+
+    timestamp_format: str = DEFAULT_TIMESTAMP_FORMAT
+    """strptime notation; ``%f`` stands for three digits of milliseconds."""
+    old: bool = False
+    """Names carry no milliseconds: ``%f`` is left out."""
+
+    def start_ms(self, name: str) -> tuple[int, bool] | None:
+        """(milliseconds since the epoch, whether the name is exact to the millisecond), or None."""
+        stamp = PurePosixPath(name).stem.rpartition(".")[2]
+        seconds_format = self.timestamp_format.replace("%f", "")
+        if not self.old and self.timestamp_format != seconds_format:
+            moment = _parse(stamp, self.timestamp_format)
+            # strptime's %f takes one to six digits and would read the 19 of :19 as 1.9 s;
+            # a time that does not print as it was read was not written in this format.
+            if moment and stamp == self._print(moment):
+                return to_ms(moment), True
+        moment = _parse(stamp, seconds_format)
+        return (to_ms(moment), False) if moment else None
+
+    def name(self, alias: str, start_ms: int) -> str:
+        """The file name of a recording of camera ``alias``, the other way round."""
+        moment = datetime.fromtimestamp(start_ms // 1000, UTC).replace(
+            microsecond=start_ms % 1000 * 1000
+        )
+        return f"{alias}.{self._print(moment)}.mp4"
+
+    def _print(self, moment: datetime) -> str:
+        milliseconds = "" if self.old else f"{moment.microsecond // 1000:03d}"
+        return moment.strftime(self.timestamp_format.replace("%f", milliseconds))
+
+
+def _parse(stamp: str, timestamp_format: str) -> datetime | None:
+    try:
+        return datetime.strptime(stamp, timestamp_format).replace(tzinfo=UTC)
+    except ValueError:
+        return None
+
+
+@dataclass(frozen=True)
+class Recording:
+    """A recording as it was announced; what its file really holds is known once it is opened."""
+
+    name: str
+    """The file name, the last path part of its URL."""
+    span: Interval
+    """The wall time that it claims to show."""
+    alias: str
+
+    def key(self, template: str, directory: str) -> str:
+        """The object key under a RECORDING_KEY template such as ``{dir}/{alias}/%Y/%m/%d/{name}``."""
+        start = datetime.fromtimestamp(self.span.start_ms // 1000, UTC)
+        key = template
+        for field in sorted(set(re.findall(r"%[a-zA-Z]", template))):
+            key = key.replace(field, start.strftime(field))
+        for field, value in (("dir", directory), ("alias", self.alias), ("name", self.name)):
+            key = key.replace("{" + field + "}", value)
+        return re.sub("/{2,}", "/", key).strip("/")
+
+
+def announced(
+    recording_url: str, alias: str, start_ms: int, end_ms: int, names: NameFormat
+) -> Recording:
+    """The recording that an entry of the camera API announces.
+
+    It starts at ``start_ms``, or at the time in its name where that is exact to the millisecond and
+    less than a second off. Of the URL only the last path part is used; no host in it is contacted.
+    Raises ValueError on a URL without a usable name and on an empty span.
+    """
+    name = unquote(urlsplit(recording_url).path).rpartition("/")[2]
+    if not _SAFE_NAME.fullmatch(name) or name in {".", ".."}:
+        raise ValueError(f"recordingUrl {recording_url[:200]!r} does not end in a file name")
+    match names.start_ms(name):
+        case (named_ms, True) if abs(named_ms - start_ms) < 1000:
+            start_ms = named_ms
+    return Recording(name, Interval(start_ms, end_ms), alias)

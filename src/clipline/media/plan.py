@@ -1,0 +1,416 @@
+"""What to copy and what to encode: pure, from the sample tables of the recordings and the interval asked.
+
+    asked              [---------------------------)
+    samples    I P P P P P I P P P P P I P P P P P I P P
+    plan               encode |   copy              |encode (only with B-frames)
+
+A copy begins at an IDR picture, where a decoder can begin. What is asked before the first such picture
+is decoded from the IDR picture before it and encoded anew. At the end a copy stops where no picture is
+needed that is not asked; the few B-frames behind that, whose reference lies beyond the end, are
+encoded anew as well.
+
+Wall time is the recording's start plus presentation time. Frames belong to the clip if their wall time
+lies in ``[start, end)``; where recordings overlap, the earlier one owns the overlap up to the end of
+its last frame. Output time is the distance from the clip's first frame, in ticks of one timescale.
+"""
+
+from __future__ import annotations
+
+import math
+from bisect import bisect_left
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from fractions import Fraction
+
+from clipline.contract.coverage import GapPolicy
+from clipline.contract.errors import NoFrames, UnsupportedMedia
+from clipline.contract.interval import Interval
+from clipline.media.index import RecordingIndex, Track
+
+MAX_TIMESCALE = 10_000_000
+"""Ticks a second; a 32-bit duration of one frame still holds seven minutes."""
+
+IsIdr = Callable[[int], bool]
+"""Whether a sync sample, by its number, is an IDR picture."""
+
+
+@dataclass(frozen=True, eq=False)
+class Source:
+    """One recording, opened."""
+
+    name: str
+    start_ms: int
+    """Wall time of its movie timeline's zero."""
+    index: RecordingIndex
+    is_idr: IsIdr
+    copyable: bool = True
+    """Whether its pictures fit the clip's parameter sets; otherwise they are encoded to match."""
+
+    def wall_ms(self, pts: int) -> Fraction:
+        """Wall time of a presentation time, milliseconds since the epoch."""
+        return self.start_ms + Fraction(pts * 1000, self.index.video.timescale)
+
+    def ticks(self, wall_ms: Fraction | int) -> int:
+        """The first presentation time that is not before ``wall_ms``."""
+        return math.ceil((Fraction(wall_ms) - self.start_ms) * self.index.video.timescale / 1000)
+
+
+@dataclass(frozen=True, eq=False)
+class CopySpan:
+    """Samples ``[first, stop)`` in decode order, byte for byte."""
+
+    source: int
+    first: int
+    stop: int
+
+
+@dataclass(frozen=True, eq=False)
+class EncodeSpan:
+    """Frames decoded from ``[first, stop)`` and encoded anew, beginning with an IDR picture."""
+
+    source: int
+    first: int
+    """A sample that a decoder can begin at."""
+    stop: int
+    frames: Sequence[int]
+    """Sample numbers of the frames to encode, in presentation order."""
+    why: str
+
+
+@dataclass(frozen=True, eq=False)
+class BlackSpan:
+    """One black picture that stands for a gap."""
+
+
+Span = CopySpan | EncodeSpan | BlackSpan
+
+
+@dataclass(frozen=True)
+class CoveredPart:
+    """Which wall time a stretch of the clip shows, and where in the clip."""
+
+    span: Interval
+    clip_offset_ms: int
+    recording: str | None
+    """None for a gap."""
+    reason: str | None = None
+    """Of a gap."""
+
+
+@dataclass(frozen=True, eq=False)
+class Plan:
+    """A clip, frame by frame, before a byte of footage is read."""
+
+    sources: Sequence[Source]
+    spans: Sequence[Span]
+    """In the order of the output."""
+    span_pts: Sequence[Sequence[int]]
+    """For each span the output time of each of its frames, in the span's own order (copies: decode
+    order; encoded frames: presentation order), in ``timescale`` ticks; the clip's first frame has 0."""
+    timescale: int
+    end_pts: int
+    """When the last frame stops being shown, ticks."""
+    first_frame_ms: Fraction
+    """Wall time of the first frame, milliseconds since the epoch."""
+    last_frame_ms: Fraction
+    parts: Sequence[CoveredPart]
+    audio: Sequence[AudioSpan]
+
+    @property
+    def frames_copied(self) -> int:
+        return sum(span.stop - span.first for span in self.spans if isinstance(span, CopySpan))
+
+    @property
+    def frames_encoded(self) -> int:
+        return sum(len(span.frames) for span in self.spans if isinstance(span, EncodeSpan))
+
+    @property
+    def gaps(self) -> Sequence[CoveredPart]:
+        return [part for part in self.parts if part.recording is None]
+
+
+@dataclass(frozen=True, eq=False)
+class AudioSpan:
+    """Audio frames ``[first, stop)`` of a source; the first one's output time in its track's ticks."""
+
+    source: int
+    first: int
+    stop: int
+    start: int
+
+
+@dataclass(frozen=True, eq=False)
+class _Stretch:
+    """The frames that one source gives: ``shown[first:stop]``. Times are wall time."""
+
+    source: int
+    name: str
+    first: int
+    stop: int
+    begin_ms: Fraction
+    """From when on this source shows the interval, be it by a frame before it."""
+    end_ms: Fraction
+    first_ms: Fraction
+    """Of the first frame in the clip."""
+    last_ms: Fraction
+    following_ms: Fraction
+    """When the source's next frame comes, or its footage ends."""
+
+
+def make_plan(
+    sources: Sequence[Source],
+    interval: Interval,
+    *,
+    gap_policy: GapPolicy = GapPolicy.HOLD,
+    tolerance_ms: int = 1000,
+    gap_reason: Callable[[Interval], str] = lambda _: "no recording",
+    encode_all: str | None = None,
+) -> Plan:
+    """Plan the clip of ``interval`` from ``sources``, which are in order of ``start_ms``.
+
+    Gaps longer than ``tolerance_ms`` are listed in ``parts`` and filled as ``gap_policy`` says (FAIL
+    plans as HOLD does: the caller decides from ``gaps``). ``encode_all``: why nothing may be copied.
+    Raises NoFrames where no frame lies in the interval.
+    """
+    stretches = _stretches(sources, interval)
+    if not stretches:
+        raise NoFrames(f"no frame of any recording lies in {interval}")
+    timescale = _timescale([sources[one.source].index.video.timescale for one in stretches])
+    timeline = _lay_out(stretches, interval, gap_policy, tolerance_ms, gap_reason)
+    spans: list[Span] = []
+    span_pts: list[Sequence[int]] = []
+
+    def add_black(output_ms: Fraction | None) -> None:
+        if output_ms is not None:
+            spans.append(BlackSpan())
+            span_pts.append([round(output_ms * timescale / 1000)])
+
+    for stretch, zero_ms, black_ms in zip(stretches, timeline.zeros_ms, timeline.black_ms, strict=True):
+        add_black(black_ms)
+        for span in _spans(sources[stretch.source], stretch, encode_all):
+            numbers = range(span.first, span.stop) if isinstance(span, CopySpan) else span.frames
+            spans.append(span)
+            span_pts.append(_output_times(sources[stretch.source], numbers, zero_ms, timescale))
+    if timeline.hold_first:
+        first_span = span_pts[0] = list(span_pts[0])
+        first_span[first_span.index(min(first_span))] = 0
+    add_black(timeline.tail_black_ms)
+    end_ms = timeline.tail_end_ms
+    if end_ms is None:
+        end_ms = stretches[-1].following_ms - timeline.zeros_ms[-1]
+    return Plan(
+        sources, spans, span_pts, timescale, round(end_ms * timescale / 1000),
+        stretches[0].first_ms, stretches[-1].last_ms, timeline.parts,
+        _plan_audio(sources, stretches, timeline.zeros_ms),
+    )  # fmt: skip
+
+
+def _stretches(sources: Sequence[Source], interval: Interval) -> list[_Stretch]:
+    """Which source gives which frames, in order of wall time."""
+    stretches = []
+    owned_until = Fraction(interval.start_ms)
+    for number, source in enumerate(sources):
+        video = source.index.video
+        times = [video.pts[sample] for sample in video.shown]
+        footage_end = source.wall_ms(video.end_pts)
+        first = bisect_left(times, source.ticks(owned_until))
+        stop = bisect_left(times, source.ticks(interval.end_ms))
+        if first < stop:
+            stretches.append(
+                _Stretch(
+                    number, source.name, first, stop,
+                    max(owned_until, source.wall_ms(times[0])),
+                    min(footage_end, Fraction(interval.end_ms)),
+                    source.wall_ms(times[first]),
+                    source.wall_ms(times[stop - 1]),
+                    source.wall_ms(times[stop]) if stop < len(times) else footage_end,
+                )
+            )  # fmt: skip
+            owned_until = max(owned_until, footage_end)
+    return stretches
+
+
+def _timescale(timescales: Sequence[int]) -> int:
+    """Ticks that hold every frame's time exactly: the source's own, or with several the least common
+    multiple with a millisecond (recordings start at whole milliseconds)."""
+    if len(timescales) == 1:
+        return timescales[0]
+    common = math.lcm(1000, *timescales)
+    return common if common <= MAX_TIMESCALE else max(timescales)
+
+
+@dataclass(frozen=True, eq=False)
+class _Timeline:
+    """Where the stretches stand in the clip. Times are in milliseconds."""
+
+    zeros_ms: Sequence[Fraction]
+    """For each stretch the wall time that output time 0 stands for; a skipped gap moves it on."""
+    black_ms: Sequence[Fraction | None]
+    """For each stretch the output time of a black picture before it."""
+    hold_first: bool
+    """The first frame is shown from 0 on, before its time, to fill a gap at the head."""
+    tail_black_ms: Fraction | None
+    tail_end_ms: Fraction | None
+    """Output time of the clip's end where a gap at the tail is filled."""
+    parts: Sequence[CoveredPart]
+
+
+def _lay_out(
+    stretches: Sequence[_Stretch],
+    interval: Interval,
+    policy: GapPolicy,
+    tolerance_ms: int,
+    gap_reason: Callable[[Interval], str],
+) -> _Timeline:
+    parts: list[CoveredPart] = []
+    zeros: list[Fraction] = []
+    blacks: list[Fraction | None] = []
+    covered_until = Fraction(interval.start_ms)
+    zero = stretches[0].first_ms
+    hold_first = False
+
+    def gap_before(wall_ms: Fraction | int) -> bool:
+        """Note the gap from ``covered_until`` to ``wall_ms``, if it is one that counts."""
+        if wall_ms - covered_until <= max(tolerance_ms, 1):
+            return False
+        gap = Interval(round(covered_until), round(wall_ms))
+        parts.append(CoveredPart(gap, max(round(covered_until - zero), 0), None, gap_reason(gap)))
+        return True
+
+    for stretch in stretches:
+        black = None
+        at_head = not zeros
+        if at_head and policy is not GapPolicy.SKIP and stretch.begin_ms - covered_until > tolerance_ms:
+            zero = covered_until
+        if gap_before(stretch.begin_ms):
+            if policy is GapPolicy.BLACK:
+                black = covered_until - zero
+            elif policy is not GapPolicy.SKIP:
+                hold_first = hold_first or at_head
+            elif not at_head:
+                zero += stretch.begin_ms - covered_until
+        begin, end = round(stretch.begin_ms), round(stretch.end_ms)
+        offset = 0 if not parts else round(stretch.first_ms - zero)
+        parts.append(CoveredPart(Interval(begin, max(end, begin + 1)), offset, stretch.name))
+        zeros.append(zero)
+        blacks.append(black)
+        covered_until = stretch.end_ms
+    tail_black = tail_end = None
+    if gap_before(interval.end_ms) and policy is not GapPolicy.SKIP:
+        tail_end = interval.end_ms - zero
+        tail_black = covered_until - zero if policy is GapPolicy.BLACK else None
+    return _Timeline(zeros, blacks, hold_first, tail_black, tail_end, parts)
+
+
+def _output_times(source: Source, numbers: Sequence[int], zero_ms: Fraction, timescale: int) -> list[int]:
+    """Output times of samples of ``source``, rounded to the nearest tick."""
+    # One product and one sum a frame, all in integers: (pts * up + plus) / down.
+    scale = Fraction(timescale, source.index.video.timescale)
+    shift = (source.start_ms - zero_ms) * timescale / 1000
+    down = math.lcm(scale.denominator, shift.denominator)
+    up = scale.numerator * (down // scale.denominator)
+    plus = shift.numerator * (down // shift.denominator) + down // 2
+    pts = source.index.video.pts
+    return [(pts[number] * up + plus) // down for number in numbers]
+
+
+def _spans(source: Source, stretch: _Stretch, encode_all: str | None) -> list[CopySpan | EncodeSpan]:
+    """Copy and encode for the frames of one stretch."""
+    video = source.index.video
+    frames = video.shown[stretch.first : stretch.stop]
+    wanted = set(frames)
+    stop = max(wanted) + 1
+    why = encode_all or (None if source.copyable else "its parameters differ from the other recordings'")
+    begin = None if why else _first_idr(source, stop, wanted)
+    if begin is None:
+        why = why or "no IDR picture among the frames asked"
+        return [EncodeSpan(stretch.source, _decoder_entry(source, frames[0]), stop, frames, why)]
+    head = [number for number in frames if video.pts[number] < video.pts[begin]]
+    copy_stop = _closed_end(video, begin, stop, wanted)
+    tail = [number for number in frames if number >= copy_stop]
+    spans: list[CopySpan | EncodeSpan] = []
+    if head:
+        entry = _decoder_entry(source, head[0])
+        spans.append(
+            EncodeSpan(stretch.source, entry, max(head) + 1, head, "frames before the first IDR picture")
+        )
+    spans.append(CopySpan(stretch.source, begin, copy_stop))
+    if tail:
+        entry = _decoder_entry(source, tail[0])
+        spans.append(
+            EncodeSpan(stretch.source, entry, stop, tail, "B-frames that need a picture beyond the end")
+        )
+    return spans
+
+
+def _sync_samples(video: Track) -> Sequence[int]:
+    return range(len(video)) if video.sync is None else video.sync
+
+
+def _first_idr(source: Source, stop: int, wanted: set[int]) -> int | None:
+    """The first IDR picture among the frames wanted; what is decoded after it is shown after it."""
+    syncs = _sync_samples(source.index.video)
+    for number in syncs[bisect_left(syncs, min(wanted)) : bisect_left(syncs, stop)]:
+        if number in wanted and source.is_idr(number):
+            return number
+    return None
+
+
+def _decoder_entry(source: Source, frame: int) -> int:
+    """The last IDR picture that is decoded no later than ``frame``."""
+    syncs = _sync_samples(source.index.video)
+    for at in range(bisect_left(syncs, frame + 1) - 1, -1, -1):
+        if source.is_idr(syncs[at]):
+            return syncs[at]
+    raise UnsupportedMedia(f"{source.name} has no IDR picture before the frames asked")
+
+
+def _closed_end(video: Track, begin: int, stop: int, wanted: set[int]) -> int:
+    """How far a copy from ``begin`` goes: all of it is asked, and all of it is shown before the rest."""
+    copy_stop = begin
+    while copy_stop < stop and copy_stop in wanted:
+        copy_stop += 1
+    if copy_stop == stop:
+        return stop
+    rest = min((video.pts[number] for number in range(copy_stop, stop) if number in wanted), default=None)
+    while rest is not None and copy_stop > begin + 1:
+        latest = max(video.pts[begin:copy_stop])
+        if latest < rest:
+            break
+        copy_stop -= 1
+        rest = min(rest, video.pts[copy_stop])
+    return copy_stop
+
+
+def _plan_audio(
+    sources: Sequence[Source], stretches: Sequence[_Stretch], zeros_ms: Sequence[Fraction]
+) -> list[AudioSpan]:
+    """Whole audio frames, each stretch's at its own wall time, so that drift can't add up."""
+    spans: list[AudioSpan] = []
+    sounds_until = None  # wall time
+    for position, (stretch, zero_ms) in enumerate(zip(stretches, zeros_ms, strict=True)):
+        source = sources[stretch.source]
+        audio = source.index.audio
+        if audio is None:
+            continue
+        until = stretch.following_ms
+        if position + 1 < len(stretches):
+            until = max(until, stretches[position + 1].begin_ms)
+        stop = bisect_left(audio.pts, _audio_ticks(source, audio, until))
+        # The frame that sounds while the first picture appears comes along: an edit trims it.
+        first = max(bisect_left(audio.pts, _audio_ticks(source, audio, stretch.first_ms) + 1) - 1, 0)
+        if sounds_until is not None:
+            half = (audio.end_pts - audio.pts[0]) // len(audio) // 2
+            first = max(first, bisect_left(audio.pts, _audio_ticks(source, audio, sounds_until) - half))
+        if first >= stop:
+            continue
+        start_ms = source.start_ms + Fraction(audio.pts[first] * 1000, audio.timescale)
+        start = round((start_ms - zero_ms) * audio.timescale / 1000)
+        spans.append(AudioSpan(stretch.source, first, stop, start))
+        end_pts = audio.pts[stop] if stop < len(audio) else audio.end_pts
+        sounds_until = source.start_ms + Fraction(end_pts * 1000, audio.timescale)
+    return spans
+
+
+def _audio_ticks(source: Source, audio: Track, wall_ms: Fraction) -> int:
+    return math.ceil((wall_ms - source.start_ms) * audio.timescale / 1000)

@@ -1,0 +1,223 @@
+"""From a plan to a file: encode what must be encoded, copy the rest byte for byte, index first."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from fractions import Fraction
+from itertools import chain, pairwise
+from pathlib import Path
+
+from clipline.media.codec import Encoder, EncoderFormat, configuration, decode
+from clipline.media.index import Track
+from clipline.media.mux import Chunk, OutputTrack, file_head, visual_entry
+from clipline.media.parameter_sets import AvcConfiguration
+from clipline.media.plan import BlackSpan, CopySpan, EncodeSpan, Plan
+from clipline.media.ranges import ByteRange, ByteSource, Fetch, runs
+
+_VIDEO, _AUDIO = 0, 1
+
+
+def needed_ranges(plan: Plan) -> dict[int, list[ByteRange]]:
+    """For each source the bytes that its part of the clip is made of."""
+    ranges: dict[int, list[ByteRange]] = {}
+
+    def need(source: int, track: Track, first: int, stop: int) -> None:
+        ranges.setdefault(source, []).extend(
+            ByteRange(offset, offset + size) for offset, size in track.locate(first, stop)
+        )
+
+    for span in plan.spans:
+        if not isinstance(span, BlackSpan):
+            need(span.source, plan.sources[span.source].index.video, span.first, span.stop)
+    for span in plan.audio:
+        if audio := plan.sources[span.source].index.audio:
+            need(span.source, audio, span.first, span.stop)
+    return ranges
+
+
+def sample_reader(
+    track: Track, fetch: Fetch, elsewhere: ByteSource | None = None
+) -> Callable[[int], bytes]:
+    """Reads one sample by its number; what was not fetched, from ``elsewhere``."""
+
+    def read(number: int) -> bytes:
+        ((offset, size),) = track.locate(number, number + 1)
+        if elsewhere is not None and not fetch.holds(offset, size):
+            return elsewhere.read(offset, size)
+        return fetch.read(offset, size)
+
+    return read
+
+
+@dataclass(frozen=True, eq=False)
+class Encoded:
+    """What the encoder made for one span."""
+
+    samples: Sequence[bytes]
+    configuration: AvcConfiguration
+
+
+def encode_spans(plan: Plan, fetches: Mapping[int, Fetch]) -> dict[int, Encoded]:
+    """Encode every span that is not copied; keys are places in ``plan.spans``."""
+    reference = reference_source(plan)
+    target = configuration(plan.sources[reference].index.video)
+    copied = any(isinstance(span, CopySpan) for span in plan.spans)
+    form = EncoderFormat(
+        target.sequence, target.free_identifier() if copied else 0, _frame_rate(plan)
+    )
+    encoded: dict[int, Encoded] = {}
+    for place, span in enumerate(plan.spans):
+        if isinstance(span, CopySpan):
+            continue
+        encoder = Encoder(form)
+        if isinstance(span, BlackSpan):
+            samples = encoder.encode([encoder.black()])
+        else:
+            video = plan.sources[span.source].index.video
+            read = sample_reader(video, fetches[span.source])
+            frames = decode(video, span.first, span.stop, span.frames, read)
+            samples = encoder.encode(frames)
+        encoded[place] = Encoded(samples, encoder.configuration)
+    return encoded
+
+
+def reference_source(plan: Plan) -> int:
+    """The source whose parameters the clip has: the first that is copied, else the first."""
+    copied = [span.source for span in plan.spans if isinstance(span, CopySpan)]
+    others = [span.source for span in plan.spans if isinstance(span, EncodeSpan)]
+    return (copied + others)[0]
+
+
+def _frame_rate(plan: Plan) -> Fraction:
+    """The usual distance between frames, as a rate; encoders take it for their timing fields."""
+    times = sorted(chain.from_iterable(plan.span_pts))
+    steps = sorted(b - a for a, b in pairwise(times) if b > a)
+    step = steps[len(steps) // 2] if steps else max(plan.end_pts, 1)
+    return Fraction(plan.timescale, step).limit_denominator(100_000)
+
+
+@dataclass(frozen=True)
+class _Item:
+    """A sample on its way into the file: from a source, or from memory."""
+
+    track: int
+    size: int
+    source: int
+    """-1: encoded."""
+    offset: int
+    data: bytes = b""
+
+
+def write_clip(
+    plan: Plan, fetches: Mapping[int, Fetch], encoded: Mapping[int, Encoded], output: Path
+) -> None:
+    """Write the clip to ``output``."""
+    items, tracks = _lay_out(plan, encoded)
+    chunks: list[Chunk] = []
+    for item in items:
+        if chunks and chunks[-1].track == item.track:
+            last = chunks[-1]
+            chunks[-1] = Chunk(last.track, last.samples + 1, last.size_bytes + item.size)
+        else:
+            chunks.append(Chunk(item.track, 1, item.size))
+    with output.open("xb", buffering=0) as file:
+        descriptor = file.fileno()
+        _write_all(descriptor, file_head(tracks, chunks, int(plan.first_frame_ms)))
+        at = 0
+        while at < len(items):
+            stop = at + 1
+            while stop < len(items) and items[stop].source == items[at].source:
+                stop += 1
+            group = items[at:stop]
+            if group[0].source < 0:
+                _write_all(descriptor, b"".join(item.data for item in group))
+            else:
+                for offset, length in runs([(item.offset, item.size) for item in group]):
+                    fetches[group[0].source].copy_to(descriptor, offset, length)
+            at = stop
+
+
+def _write_all(descriptor: int, data: bytes) -> None:
+    view = memoryview(data)
+    while view:
+        view = view[os.write(descriptor, view) :]
+
+
+def _lay_out(plan: Plan, encoded: Mapping[int, Encoded]) -> tuple[list[_Item], list[OutputTrack]]:
+    """The samples in file order, and the tracks that index them."""
+    video_sizes: list[int] = []
+    video_pts: list[int] = []
+    sync: list[int] = []
+    items: list[_Item] = []
+    audio_items, audio_track = _audio(plan)
+    audio_at = 0
+    for place, (span, pts) in enumerate(zip(plan.spans, plan.span_pts, strict=True)):
+        if isinstance(span, CopySpan):
+            video = plan.sources[span.source].index.video
+            places = video.locate(span.first, span.stop)
+            span_items = [_Item(_VIDEO, size, span.source, offset) for offset, size in places]
+            syncs = range(span.first, span.stop) if video.sync is None else video.sync
+            sync += [len(video_sizes) + number - span.first for number in syncs if span.first <= number < span.stop]
+        else:
+            span_items = [_Item(_VIDEO, len(data), -1, 0, data) for data in encoded[place].samples]
+            sync.append(len(video_sizes))
+        video_sizes += [item.size for item in span_items]
+        video_pts += pts
+        until = min(plan.span_pts[place + 1]) if place + 1 < len(plan.spans) else None
+        audio_stop = audio_at
+        while audio_stop < len(audio_items) and (
+            until is None or audio_items[audio_stop][0] * plan.timescale < until * audio_track.timescale
+        ):
+            audio_stop += 1
+        span_items += [item for _, item in audio_items[audio_at:audio_stop]]
+        audio_at = audio_stop
+        # In the source's own order, so that video and audio that lie side by side go in one copy.
+        items += sorted(span_items, key=lambda item: (item.source, item.offset))
+    reference = plan.sources[reference_source(plan)].index.video
+    sets: AvcConfiguration | None = configuration(reference) if plan.frames_copied else None
+    if encoded:
+        made = {one.configuration for one in encoded.values()}
+        if len(made) != 1:
+            raise AssertionError("the encoder wrote other parameter sets for the same format")
+        sets = sets + made.pop() if sets else made.pop()
+    assert sets is not None
+    entry = visual_entry(reference.entry, sets.pack())
+    tracks = [
+        OutputTrack(
+            "vide", entry, plan.timescale, reference.header, video_sizes, video_pts, plan.end_pts, sync
+        )
+    ]
+    if audio_items:
+        tracks.append(audio_track)
+    return items, tracks
+
+
+def _audio(plan: Plan) -> tuple[list[tuple[int, _Item]], OutputTrack]:
+    """((output time, sample) of each audio frame, the track)."""
+    items: list[tuple[int, _Item]] = []
+    end = 0
+    source_track = None
+    for span in plan.audio:
+        audio = plan.sources[span.source].index.audio
+        assert audio is not None
+        source_track = source_track or audio
+        shift = span.start - audio.pts[span.first]
+        places = audio.locate(span.first, span.stop)
+        times = audio.pts[span.first : span.stop]
+        items += [
+            (time + shift, _Item(_AUDIO, size, span.source, offset))
+            for time, (offset, size) in zip(times, places, strict=True)
+        ]
+        following = audio.pts[span.stop] if span.stop < len(audio) else audio.end_pts
+        end = following + shift
+    entry = b""
+    if source_track is not None:
+        body = bytes(source_track.entry.body)
+        entry = (len(body) + 8).to_bytes(4, "big") + source_track.entry.kind.encode("latin-1") + body
+    track = OutputTrack(
+        "soun", entry, source_track.timescale if source_track else 1, source_track.header if source_track else b"",
+        [item.size for _, item in items], [time for time, _ in items], end,
+    )  # fmt: skip
+    return items, track

@@ -1,0 +1,67 @@
+"""One picture of the clip in several widths."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+from fractions import Fraction
+from pathlib import Path
+
+import av
+
+from clipline.contract.errors import MediaError
+
+CONTENT_TYPES = {"png": "image/png", "jpg": "image/jpeg", "webp": "image/webp"}
+
+_ENCODERS = {
+    # PNG level 1: 0.19 s for four sizes against 0.5 s at the default, a tenth larger (cutting.md).
+    "png": ("png", "rgb24", {"compression_level": "1", "pred": "sub"}),
+    "jpg": ("mjpeg", "yuvj420p", {"qmin": "2", "qmax": "3"}),
+    "webp": ("libwebp", "yuv420p", {"quality": "85", "compression_level": "2"}),
+}
+_ITU709 = 1
+_UNSPECIFIED = 2
+
+
+def write_thumbnails(
+    frame: av.VideoFrame, widths: Sequence[int], picture_format: str, directory: Path, stem: str = "thumbnail"
+) -> dict[int, Path]:
+    """Write ``frame`` in each of ``widths`` (pixels); the height keeps the displayed aspect ratio.
+
+    Returns the file of each width, ``{directory}/{stem}_{width}.{format}``.
+    """
+    aspect = Fraction(frame.width, frame.height) * (_sample_aspect(frame) or 1)
+
+    def write(width: int) -> tuple[int, Path]:
+        height = max(round(width / aspect), 1)
+        path = directory / f"{stem}_{width}.{picture_format}"
+        path.write_bytes(encode_picture(frame, width, height, picture_format))
+        return width, path
+
+    # Largest first: the others fit in its shadow. FFmpeg lets go of the interpreter while it works.
+    with ThreadPoolExecutor(2, thread_name_prefix="thumbnail") as pool:
+        return dict(pool.map(write, sorted(set(widths), reverse=True)))
+
+
+def encode_picture(frame: av.VideoFrame, width: int, height: int, picture_format: str) -> bytes:
+    """``frame`` scaled to ``width`` x ``height`` pixels as a ``png``, ``jpg`` or ``webp`` file."""
+    codec, pixel_format, options = _ENCODERS[picture_format]
+    try:
+        # Untagged footage of HD size is shown as BT.709 by players; the scaler would assume BT.601.
+        matrix = _ITU709 if frame.colorspace == _UNSPECIFIED and frame.height >= 720 else None
+        scaled = frame.reformat(width, height, pixel_format, src_colorspace=matrix)
+        context = av.CodecContext.create(codec, "w")
+        context.width, context.height, context.pix_fmt = width, height, pixel_format
+        context.time_base = Fraction(1, 25)
+        context.options = options
+        scaled.pts, scaled.time_base = 0, context.time_base
+        scaled.pict_type = 0
+        packets = [*context.encode(scaled), *context.encode(None)]
+    except (av.FFmpegError, ValueError) as error:
+        raise MediaError(f"a thumbnail of {width}x{height} as {picture_format}: {error}") from error
+    return b"".join(bytes(packet) for packet in packets)
+
+
+def _sample_aspect(frame: av.VideoFrame) -> Fraction | None:
+    aspect: Fraction | None = getattr(frame, "sample_aspect_ratio", None)
+    return aspect or None

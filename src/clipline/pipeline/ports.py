@@ -1,0 +1,158 @@
+"""The outside world as the pipeline sees it: network, storage and clock.
+
+Every method raises the errors of ``clipline.contract.errors`` and no others: ``Unavailable`` where a
+retry may help (time-out, throttling, 5xx, a truncated body), ``Refused`` where it can't (4xx, denied);
+what more a method may raise stands in its docstring. Adapters retry within their own deadline before
+they raise ``Unavailable``.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Protocol
+
+from clipline.contract.interval import Interval
+from clipline.contract.recording import Recording
+
+
+@dataclass(frozen=True)
+class ObjectInfo:
+    """What a store tells about an object without reading it."""
+
+    key: str
+    size_bytes: int
+    version: str
+    """The entity tag, or what stands for it: another content has another version."""
+
+
+class ObjectStore(Protocol):
+    """A bucket, or a folder that behaves like one. Keys have no leading slash."""
+
+    @property
+    def name(self) -> str:
+        """What result metadata calls it: the bucket's name, or the folder's path."""
+
+    def head(self, key: str) -> ObjectInfo:
+        """Raises NotFound."""
+
+    def read_range(self, key: str, offset: int, length: int, *, version: str | None = None) -> bytes:
+        """Exactly ``length`` bytes from ``offset``; with ``version``, of that version alone.
+
+        Raises NotFound, Conflict when the object is another version by now, and Unavailable when
+        fewer bytes came than were promised. Bytes of another range or version are never returned.
+        """
+
+    def get(self, key: str, *, most_bytes: int) -> tuple[bytes, str]:
+        """A small object and its version. Raises NotFound; Refused beyond ``most_bytes``."""
+
+    def put(
+        self, key: str, data: bytes, content_type: str, *, replaces: str | None | bool = False
+    ) -> str:
+        """Store a small object; returns its version. Readers never see half of it.
+
+        ``replaces=False``: whatever is there. ``replaces=None``: only where nothing is there.
+        ``replaces=version``: only where that version is there. Raises Conflict otherwise.
+        """
+
+    def put_file(self, key: str, path: Path, content_type: str) -> None:
+        """Store a file's content. Readers never see half of it."""
+
+    def delete(self, key: str) -> None:
+        """Remove an object; one that is not there is no error."""
+
+    def list(self, prefix: str) -> Iterator[ObjectInfo]:
+        """Every object whose key starts with ``prefix``, in the order of keys."""
+
+
+class CameraApi(Protocol):
+    """The team's camera API."""
+
+    def alias(self, camera_id: str) -> str:
+        """The camera's alias. Raises NotFound for an unknown camera."""
+
+    def recordings(self, alias: str, interval: Interval) -> Sequence[Recording]:
+        """The recordings that overlap ``interval``, in any order; none is an empty sequence."""
+
+    def put_clip(self, clip_id: str, metadata: Mapping[str, Any]) -> None:
+        """Update the clip's record. Repeating it changes nothing."""
+
+
+@dataclass(frozen=True)
+class Message:
+    """A received message, as SQS describes one."""
+
+    message_id: str
+    body: str
+    sent_ms: int
+    """SentTimestamp: when the producer sent it."""
+    receive_count: int
+    """ApproximateReceiveCount, 1 at the first delivery."""
+    receipt: str
+    """Stands for this delivery; a later delivery of the same message has another one."""
+    attributes: Mapping[str, str] = field(default_factory=dict)
+    """Message attributes of type String."""
+
+
+class MessageQueue(Protocol):
+    """A queue with the semantics of SQS: at least once, in no certain order."""
+
+    def send(self, body: str, *, delay_s: int = 0, attributes: Mapping[str, str] | None = None) -> None:
+        """Put a message on the queue, to be received no sooner than ``delay_s`` (0 to 900) from now."""
+
+    def receive(self, *, most: int, wait_s: float, visibility_s: int) -> Sequence[Message]:
+        """Up to ``most`` (1 to 10) messages, waiting up to ``wait_s`` for the first.
+
+        Each is hidden from other receivers for ``visibility_s`` and comes back then unless deleted. A
+        message received more than the queue's maxReceiveCount times goes to the dead letters instead.
+        """
+
+    def delete(self, message: Message) -> None:
+        """Acknowledge: the message is done. Deleting twice is no error."""
+
+    def change_visibility(self, message: Message, visibility_s: int) -> None:
+        """Hide the message for ``visibility_s`` (0 to 43,200) from now; 0 gives it back at once."""
+
+    def dead_letter(self, message: Message, reason: str) -> None:
+        """Send a copy to the dead-letter queue with the attribute ``reason``. Does not delete it here."""
+
+
+class Notifier(Protocol):
+    """Tells subscribers."""
+
+    def publish(self, metadata: Mapping[str, Any]) -> None:
+        """Publish result metadata; ``status`` and ``cameraId`` go along for filters."""
+
+
+@dataclass(frozen=True)
+class LedgerEntry:
+    """What is remembered of one clipId."""
+
+    clip_id: str
+    fingerprint: str
+    """Of the request that came first under this clipId (hex)."""
+    attempt: int
+    """How many messages of the retry chain were handled: the next one carries this many retryTimestamps."""
+    metadata: Mapping[str, Any] | None = None
+    """The last result metadata that was decided; None while the first is in the making."""
+
+
+class ClipLedger(Protocol):
+    """Remembers each clipId, changed by compare-and-set: nothing that is decided lives in messages only."""
+
+    def read(self, clip_id: str) -> tuple[LedgerEntry, str] | None:
+        """The entry and its version, or None."""
+
+    def write(self, entry: LedgerEntry, *, replaces: str | None) -> str:
+        """Store ``entry`` in place of version ``replaces`` (None: nothing is there yet); returns its version.
+
+        Raises Conflict when another version is there.
+        """
+
+
+class Clock(Protocol):
+    """Wall time."""
+
+    def now_ms(self) -> int:
+        """Milliseconds since the epoch, UTC."""
