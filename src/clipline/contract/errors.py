@@ -23,6 +23,8 @@ later; it is a property of the class, so that no caller has to guess from a text
 
 from __future__ import annotations
 
+import hashlib
+import json
 from collections.abc import Mapping
 from typing import Any
 
@@ -60,6 +62,13 @@ class InvalidRequest(RequestError):
         super().__init__(message)
         self.clip_id = clip_id
         self.body = body
+        """As it came."""
+
+    @property
+    def fingerprint(self) -> str:
+        """Of what was asked for, as far as it can be read (hex)."""
+        keys = ("clipId", "cameraId", "startTimestampInMs", "endTimestampInMs")
+        return hashlib.sha256(json.dumps([self.body.get(key) for key in keys]).encode()).hexdigest()
 
 
 class MediaError(CliplineError):
@@ -76,6 +85,11 @@ class UnsupportedMedia(MediaError):
 
 class NoFrames(MediaError):
     """No frame of any recording lies in the interval."""
+
+    def __init__(self, message: str, *, covered: bool = False) -> None:
+        super().__init__(message)
+        self.covered = covered
+        """Footage runs over the whole interval, which lies between two of its frames."""
 
 
 class VerificationFailed(MediaError):

@@ -38,7 +38,7 @@ THUMBNAIL_AT = Fraction(1, 4)
 INDEXES_AT_A_TIME = 4
 
 OnStage = Callable[[str], None]
-"""Called with a stage's name when it begins: index, fetch, encode, write, verify, thumbnails."""
+"""Called with a stage's name when it begins."""
 
 
 @dataclass(frozen=True)
@@ -69,13 +69,12 @@ class CutReport:
     details: Mapping[str, Any]
     """Keys of the result metadata beyond the contract's: coverage, partial, first and last frame,
     framesCopied, framesEncoded, method, why, bytesRead, sizeInBytes, durationInMs, width, height."""
-    timings_ms: Mapping[str, int]
-    """What each stage took; thumbnails are made beside the others."""
 
 
 @dataclass
 class Stopwatch:
-    """Times stages that follow each other."""
+    """Times stages that follow each other: camera, recordings, index, fetch, encode, write, verify,
+    thumbnails (what remains of them then: they are made beside the others), store, notify."""
 
     on_stage: OnStage = lambda _: None
     timings_ms: dict[str, int] = field(default_factory=dict)
@@ -102,7 +101,7 @@ def prepare(
     gap_policy: GapPolicy = GapPolicy.FAIL,
     tolerance_ms: int = 1000,
     missing: Sequence[tuple[Interval, str]] = (),
-    on_stage: OnStage = lambda _: None,
+    stopwatch: Stopwatch | None = None,
 ) -> Cut:
     """Read the indexes of ``candidates`` and plan the clip of ``interval``.
 
@@ -110,7 +109,7 @@ def prepare(
     says about a span. ``directory`` takes temporary files. Raises NoFrames where nothing of the
     interval is there, UnsupportedMedia where footage can't be cut yet.
     """
-    stopwatch = Stopwatch(on_stage)
+    stopwatch = stopwatch or Stopwatch()
     stopwatch.begin("index")
     ordered = sorted(candidates, key=lambda one: (one.start_ms, one.source.name))
     with ThreadPoolExecutor(INDEXES_AT_A_TIME, thread_name_prefix="index") as pool:
@@ -130,9 +129,7 @@ def prepare(
         return "; ".join(reasons + unreadable) or "no recording"
 
     options = {"gap_policy": gap_policy, "tolerance_ms": tolerance_ms, "gap_reason": gap_reason}
-    cut = Cut(readable, interval, directory, stopwatch, options)
-    stopwatch.end()
-    return cut
+    return Cut(readable, interval, directory, stopwatch, options)
 
 
 def _try_index(candidate: Candidate) -> RecordingIndex | UnreadableRecording:
@@ -199,7 +196,7 @@ class Cut:
             self._stopwatch.begin("thumbnails")
             made = pictures.result() if pictures else {}
             self._stopwatch.end()
-        return CutReport(output, made, self._details(plan, output), dict(self._stopwatch.timings_ms))
+        return CutReport(output, made, self._details(plan, output))
 
     def _fetch(self, stack: ExitStack, plan: Plan) -> dict[int, Fetch]:
         fetches = {

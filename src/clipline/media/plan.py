@@ -174,7 +174,12 @@ def make_plan(
     """
     stretches = _stretches(sources, interval)
     if not stretches:
-        raise NoFrames(f"no frame of any recording lies in {interval}")
+        covered = any(
+            source.wall_ms(source.index.video.pts[source.index.video.shown[0]]) <= interval.start_ms
+            and interval.end_ms <= source.wall_ms(source.index.video.end_pts)
+            for source in sources
+        )
+        raise NoFrames(f"no frame of any recording lies in {interval}", covered=covered)
     timescale = _timescale([sources[one.source].index.video.timescale for one in stretches])
     timeline = _lay_out(stretches, interval, gap_policy, tolerance_ms, gap_reason)
     spans: list[Span] = []

@@ -44,6 +44,9 @@ class ObjectStore(Protocol):
         fewer bytes came than were promised. Bytes of another range or version are never returned.
         """
 
+    def local_path(self, key: str) -> Path | None:
+        """Where the object lies on this machine's disk, or None where it lies elsewhere."""
+
     def get(self, key: str, *, most_bytes: int) -> tuple[bytes, str]:
         """A small object and its version. Raises NotFound; Refused beyond ``most_bytes``."""
 
@@ -132,10 +135,12 @@ class LedgerEntry:
     clip_id: str
     fingerprint: str
     """Of the request that came first under this clipId (hex)."""
-    attempt: int
-    """How many messages of the retry chain were handled: the next one carries this many retryTimestamps."""
-    metadata: Mapping[str, Any] | None = None
-    """The last result metadata that was decided; None while the first is in the making."""
+    first_asked_ms: int
+    """Which chain of retries this is: when its first message was sent."""
+    attempts: int
+    """How many messages of that chain were handled: the next one carries this many retryTimestamps."""
+    metadata: Mapping[str, Any]
+    """The last result metadata that was decided."""
 
 
 class ClipLedger(Protocol):
