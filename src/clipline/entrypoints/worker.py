@@ -1,0 +1,151 @@
+"""Workers: receive from the queue, several clips at a time, until told to stop."""
+
+from __future__ import annotations
+
+import signal
+import threading
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+
+from clipline.contract.errors import CliplineError
+from clipline.entrypoints.records import Handled
+from clipline.pipeline.ports import Message
+from clipline.pipeline.workdir import sweep
+from clipline.wiring import Application
+
+DEFAULT_VISIBILITY_S = 120
+"""How long a message stays hidden after its worker died: long enough not to be late to extend it."""
+
+_WAIT_S = 10
+"""One long poll. A stop waits for it, so it is below the 20 s that SQS allows."""
+
+_MOST_BACKOFF_S = 300
+_MOST_PAUSE_S = 30
+
+
+class Worker:
+    """Handles the messages of the queue."""
+
+    def __init__(
+        self,
+        app: Application,
+        on_handled: Callable[[Handled], None],
+        *,
+        on_stage: Callable[[str], None] = lambda _: None,
+        visibility_s: int = DEFAULT_VISIBILITY_S,
+    ) -> None:
+        self._app = app
+        self._on_handled = on_handled
+        self._on_stage = on_stage
+        self._visibility_s = visibility_s
+        self._in_progress: dict[str, Message] = {}
+        self._lock = threading.Lock()
+
+    def run(self, stop: threading.Event, *, until_idle: bool = False) -> None:
+        """Receive and handle until ``stop`` is set, or with ``until_idle`` until nothing comes.
+
+        What is in progress then is finished first. No more is received than can be begun at once.
+        Errors of the queue itself are reported, and receiving goes on after a pause.
+        """
+        concurrency = self._app.settings.worker_concurrency
+        sweep(self._app.settings.clip_download_dest)
+        slots = threading.Semaphore(concurrency)
+        ended = threading.Event()
+        heart = threading.Thread(target=self._keep_hidden, args=(ended,), name="heart", daemon=True)
+        heart.start()
+        pause_s = 1.0
+        try:
+            with ThreadPoolExecutor(concurrency, thread_name_prefix="clip") as pool:
+                while not stop.is_set():
+                    slots.acquire()
+                    free = 1
+                    while free < 10 and slots.acquire(blocking=False):
+                        free += 1
+                    try:
+                        messages = self._receive(free, until_idle=until_idle)
+                        pause_s = 1.0
+                    except CliplineError as error:
+                        self._on_handled(Handled("", None, error=error))
+                        stop.wait(pause_s)
+                        pause_s = min(pause_s * 2, _MOST_PAUSE_S)
+                        messages = []
+                        if until_idle:
+                            raise
+                    for _ in range(free - len(messages)):
+                        slots.release()
+                    for message in messages:
+                        if stop.is_set():
+                            self._give_back(message, 0)
+                            slots.release()
+                            continue
+                        with self._lock:
+                            self._in_progress[message.receipt] = message
+                        pool.submit(self._handle, message).add_done_callback(lambda _: slots.release())
+                    if until_idle and not messages and not self._in_progress:
+                        return
+        finally:
+            ended.set()
+            heart.join()
+
+    def _receive(self, most: int, *, until_idle: bool) -> list[Message]:
+        wait_s = 0.2 if until_idle else _WAIT_S
+        return list(
+            self._app.services.queue.receive(most=most, wait_s=wait_s, visibility_s=self._visibility_s)
+        )
+
+    def _handle(self, message: Message) -> None:
+        queue = self._app.services.queue
+        try:
+            outcome = self._app.generator.handle(message, self._on_stage)
+            self._done(message)
+            queue.delete(message)
+        except Exception as error:  # of whatever kind: the message comes back
+            self._done(message)
+            self._on_handled(Handled(message.message_id, message, error=error))
+            self._give_back(message, min(15 * 2 ** min(message.receive_count, 10), _MOST_BACKOFF_S))
+        else:
+            self._on_handled(Handled(message.message_id, message, outcome=outcome))
+
+    def _done(self, message: Message) -> None:
+        """From here on nobody extends its visibility."""
+        with self._lock:
+            self._in_progress.pop(message.receipt, None)
+
+    def _give_back(self, message: Message, delay_s: int) -> None:
+        """Let the message be delivered again after ``delay_s``; failing that, it comes back later by itself."""
+        try:
+            self._app.services.queue.change_visibility(message, delay_s)
+        except CliplineError as error:
+            self._on_handled(Handled(message.message_id, message, error=error))
+
+    def _keep_hidden(self, ended: threading.Event) -> None:
+        """While a message is worked on, nobody else may receive it."""
+        while not ended.wait(self._visibility_s / 3):
+            with self._lock:
+                messages = list(self._in_progress.values())
+            for message in messages:
+                try:
+                    self._app.services.queue.change_visibility(message, self._visibility_s)
+                except CliplineError as error:
+                    if message.receipt in self._in_progress:
+                        self._on_handled(Handled(message.message_id, message, error=error))
+
+
+@contextmanager
+def stop_on_signals() -> Iterator[threading.Event]:
+    """An event that SIGTERM and SIGINT set; a second signal ends the process at once."""
+    stop = threading.Event()
+
+    def on_signal(number: int, _: object) -> None:
+        if stop.is_set():
+            signal.signal(number, signal.SIG_DFL)
+            signal.raise_signal(number)
+        stop.set()
+
+    before = {number: signal.signal(number, on_signal) for number in (signal.SIGTERM, signal.SIGINT)}
+    try:
+        yield stop
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)

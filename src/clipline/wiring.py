@@ -1,0 +1,180 @@
+"""From settings to services: only the adapters that are chosen are imported."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+from clipline.adapters.storage import open_store
+from clipline.contract.errors import ConfigurationError
+from clipline.contract.recording import NameFormat
+from clipline.contract.result import ObjectNames
+from clipline.pipeline.decision import Limits
+from clipline.pipeline.generate import ClipGenerator, Options, Services
+from clipline.pipeline.ports import ClipLedger, MessageQueue, Notifier, ObjectStore
+from clipline.settings import Settings
+
+
+class SystemClock:
+    """This machine's wall time."""
+
+    def now_ms(self) -> int:
+        return time.time_ns() // 1_000_000
+
+
+@dataclass(frozen=True)
+class Application:
+    """A pipeline ready to handle messages, and the services that it was given."""
+
+    generator: ClipGenerator
+    services: Services
+    settings: Settings
+
+
+@contextmanager
+def application(settings: Settings) -> Iterator[Application]:
+    """The pipeline that ``settings`` describe; what was opened for it is closed at the end.
+
+    Nothing is contacted yet. Raises ConfigurationError for a setting that no service can be made of.
+    """
+    with ExitStack() as stack:
+        services = _services(settings, stack)
+        yield Application(ClipGenerator(services, options(settings)), services, settings)
+
+
+def options(settings: Settings) -> Options:
+    """What the settings say about making clips."""
+    return Options(
+        Limits(
+            retry_ms=settings.sqs_retry_limit * 1000,
+            out_of_range_ms=settings.out_of_range_limit * 1000,
+            max_length_ms=settings.video_max_len * 1000,
+            gap_policy=settings.gap_policy,
+        ),
+        ObjectNames(
+            _clip_url(settings), settings.clip_key, settings.thumbnail_key, settings.thumbnail_format
+        ),
+        work_directory=settings.clip_download_dest,
+        recording_key=settings.recording_key,
+        recording_directory=settings.s3_bucket_origin_dir,
+        thumbnail_sizes=settings.thumbnail_sizes,
+        gap_tolerance_ms=settings.gap_tolerance_ms,
+        retry_delay_s=settings.sqs_timeout,
+        notify_pending=settings.notify_pending,
+        most_receives=settings.max_receive_count,
+    )
+
+
+def names(settings: Settings) -> NameFormat:
+    """How recordings are named."""
+    return NameFormat(settings.timestamp_format, settings.old_file_format)
+
+
+def local_file(setting: str, value: str, scheme: str) -> Path | None:
+    """The path in ``scheme:PATH``; None where ``value`` has another scheme."""
+    if not value.startswith(f"{scheme}:"):
+        return None
+    path = value.removeprefix(f"{scheme}:").removeprefix("//")
+    if not path:
+        raise ConfigurationError(f"{setting} is {value!r}, expected a path after {scheme}:")
+    return Path(path)
+
+
+def _clip_url(settings: Settings) -> str:
+    folder = local_file("CLIP_URL", settings.clip_url, "file")
+    return (folder.absolute().as_uri() if folder else settings.clip_url).rstrip("/")
+
+
+def _services(settings: Settings, stack: ExitStack) -> Services:
+    from clipline.adapters.camera_api import HttpCameraApi
+
+    token = settings.cam_services_token
+    destination = _store(settings.s3_bucket_destination)
+    return Services(
+        HttpCameraApi(
+            settings.cam_services_url,
+            settings.recordings_url or settings.cam_services_url,
+            token=token.get_secret_value() if token else None,
+            names=names(settings),
+        ),
+        origin=_store(settings.s3_bucket_origin),
+        destination=destination,
+        queue=_queue(settings, stack),
+        notifier=_notifier(settings),
+        ledger=_ledger(settings, destination, stack),
+        clock=SystemClock(),
+    )
+
+
+def _store(url: str) -> ObjectStore:
+    def s3_options() -> dict[str, object]:
+        from clipline.adapters import aws
+
+        return dict(aws.s3_options())
+
+    return open_store(url, s3_options=s3_options)
+
+
+def _ledger(settings: Settings, destination: ObjectStore, stack: ExitStack) -> ClipLedger:
+    """Beside the clips: in a database where they lie in a folder, else as objects."""
+    folder = local_file("S3_BUCKET_DESTINATION", settings.s3_bucket_destination, "file")
+    if folder is not None:
+        from clipline.adapters.sqlite_ledger import SqliteLedger
+
+        directory = folder / "_clipline"
+        directory.mkdir(parents=True, exist_ok=True)
+        return stack.enter_context(SqliteLedger(directory / "ledger.sqlite"))
+    from clipline.adapters.ledger_store import StoreLedger
+
+    return StoreLedger(destination)
+
+
+def _queue(settings: Settings, stack: ExitStack) -> MessageQueue:
+    path = local_file("AWS_SQS_QUEUE_URL", settings.aws_sqs_queue_url, "sqlite")
+    if path is not None:
+        from clipline.adapters.sqlite_queue import SqliteQueue
+
+        path.parent.mkdir(parents=True, exist_ok=True)
+        return stack.enter_context(SqliteQueue(path, most_receives=settings.max_receive_count))
+    if not settings.aws_sqs_queue_url.startswith(("https://", "http://")):
+        raise ConfigurationError(
+            f"AWS_SQS_QUEUE_URL is {settings.aws_sqs_queue_url!r}, expected https://... or sqlite:FILE"
+        )
+    from clipline.adapters.sqs import SqsQueue
+
+    return SqsQueue(
+        settings.aws_sqs_queue_url, dead_letter_url=settings.aws_sqs_dead_letter_queue_url or None
+    )
+
+
+def _notifier(settings: Settings) -> Notifier:
+    notifiers: list[Notifier] = []
+    path = local_file("AWS_SNS_TOPIC", settings.aws_sns_topic, "file")
+    if path is not None:
+        from clipline.adapters.json_lines import JsonLinesNotifier
+
+        path.parent.mkdir(parents=True, exist_ok=True)
+        notifiers.append(JsonLinesNotifier(path))
+    elif settings.aws_sns_topic.startswith("arn:"):
+        from clipline.adapters.sns import SnsNotifier
+
+        notifiers.append(SnsNotifier(settings.aws_sns_topic))
+    else:
+        raise ConfigurationError(
+            f"AWS_SNS_TOPIC is {settings.aws_sns_topic!r}, expected the ARN of a topic or file:FILE"
+        )
+    if settings.webhook_url:
+        from clipline.adapters.webhook import WebhookNotifier
+
+        secret = settings.webhook_secret
+        notifiers.append(
+            WebhookNotifier(settings.webhook_url, secret.get_secret_value() if secret else None)
+        )
+    if len(notifiers) == 1:
+        return notifiers[0]
+    from clipline.adapters.webhook import CompositeNotifier
+
+    return CompositeNotifier(notifiers)
