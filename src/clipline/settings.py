@@ -39,9 +39,7 @@ class Settings(BaseSettings):
     cam_services_token: SecretStr | None = Field(
         None, description="Sent to the camera API as `Authorization: Bearer ...`."
     )
-    recordings_url: str = Field(
-        "", description="Where recordings are listed, if not at `CAM_SERVICES_URL`."
-    )
+    recordings_url: str = Field("", description="Where recordings are listed, if not at `CAM_SERVICES_URL`.")
     clip_url: str = Field(description="Where clips are published: the URL that keys are appended to.")
 
     s3_bucket_origin: str = Field(
@@ -87,7 +85,10 @@ class Settings(BaseSettings):
     )
     sqs_timeout: int = Field(60, ge=0, le=900, description="Seconds between two attempts.")
     out_of_range_limit: int = Field(
-        259_200, ge=0, le=3650 * _DAY_S, description="Seconds back that clips can be asked for; 0 is no limit."
+        259_200,
+        ge=0,
+        le=3650 * _DAY_S,
+        description="Seconds back that clips can be asked for; 0 is no limit.",
     )
     video_max_len: int = Field(300, ge=1, le=_DAY_S, description="Seconds that a clip may last.")
     gap_policy: GapPolicy = Field(
@@ -193,7 +194,7 @@ def load_settings(
 
 
 def local_settings(data: Path, overrides: Mapping[str, str] | None = None) -> Settings:
-    """Everything on this machine, in the folder ``data``; ``.env.sample_local`` says the same for ``data``."""
+    """Everything on this machine, in the folder ``data``; ``.env.sample_local`` says the same."""
     values = {
         "CAM_SERVICES_URL": f"folder:{data}/recordings",
         "CLIP_URL": f"file:{data}/clips",

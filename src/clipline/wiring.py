@@ -170,9 +170,7 @@ def _notifier(settings: Settings) -> Notifier:
         from clipline.adapters.webhook import WebhookNotifier
 
         secret = settings.webhook_secret
-        notifiers.append(
-            WebhookNotifier(settings.webhook_url, secret.get_secret_value() if secret else None)
-        )
+        notifiers.append(WebhookNotifier(settings.webhook_url, secret.get_secret_value() if secret else None))
     if len(notifiers) == 1:
         return notifiers[0]
     from clipline.adapters.webhook import CompositeNotifier

@@ -31,11 +31,8 @@ from urllib3.exceptions import HTTPError, ReadTimeoutError
 from clipline import __version__
 from clipline.contract.errors import ConfigurationError, NotFound, Refused, Unavailable
 from clipline.contract.interval import Interval, parse_instant
-from clipline.contract.recording import NameFormat, Recording, announced
+from clipline.contract.recording import ALIAS, NameFormat, Recording, announced
 from clipline.contract.request import shorten
-
-ALIAS = re.compile(r"[A-Za-z0-9_-](?:[A-Za-z0-9_.-]{0,126}[A-Za-z0-9_-])?", re.ASCII)
-"""What an alias may look like. Aliases become parts of object keys and URLs."""
 
 MOST_ANSWER_BYTES = 8 * 1024 * 1024
 """An hour of ten-minute recordings takes 3 KiB; no sound answer comes near this."""

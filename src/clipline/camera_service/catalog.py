@@ -8,7 +8,6 @@ on a local disk; WAL does not work over a network file system.
 from __future__ import annotations
 
 import json
-import re
 import sqlite3
 import threading
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -19,11 +18,9 @@ from typing import Any, Self
 
 from clipline.contract.errors import Conflict, NotFound, Refused, Unavailable
 from clipline.contract.interval import Interval
+from clipline.contract.recording import ALIAS
 from clipline.contract.request import ID
 from clipline.contract.result import Status
-
-ALIAS = re.compile(r"[A-Za-z0-9_-](?:[A-Za-z0-9_.-]{0,126}[A-Za-z0-9_-])?", re.ASCII)
-"""What an alias may look like; the client of the camera API takes no other."""
 
 _BUSY_S = 10
 _NEVER_OPENS = (sqlite3.SQLITE_NOTADB, sqlite3.SQLITE_CANTOPEN, sqlite3.SQLITE_READONLY)

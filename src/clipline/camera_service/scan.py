@@ -17,10 +17,10 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from clipline.camera_service.catalog import ALIAS, Camera, StoredRecording
+from clipline.camera_service.catalog import Camera, StoredRecording
 from clipline.contract.errors import CliplineError, NotFound
 from clipline.contract.interval import LATEST_MS, Interval
-from clipline.contract.recording import NameFormat
+from clipline.contract.recording import ALIAS, NameFormat
 from clipline.contract.request import ID, shorten
 
 SUFFIXES = frozenset({".mp4", ".m4v", ".mov"})

@@ -13,6 +13,9 @@ from clipline.contract.interval import Interval, to_ms
 DEFAULT_TIMESTAMP_FORMAT = "%Y%m%dT%H%M%S%f"
 DEFAULT_RECORDING_KEY = "{dir}/{name}"
 
+ALIAS = re.compile(r"[A-Za-z0-9_-](?:[A-Za-z0-9_.-]{0,126}[A-Za-z0-9_-])?", re.ASCII)
+"""What a camera's alias may look like. It becomes part of object keys, file names and URLs."""
+
 _SAFE_NAME = re.compile(r"[^/\\\x00-\x1f\x7f]{1,255}")
 
 

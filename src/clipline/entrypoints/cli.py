@@ -32,18 +32,23 @@ app = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 
-EnvFile = Annotated[Path, typer.Option("--env-file", metavar="FILE", help="Settings; the environment goes before it.")]
+EnvFile = Annotated[
+    Path, typer.Option("--env-file", metavar="FILE", help="Settings; the environment goes before it.")
+]
 Data = Annotated[
     Path | None,
-    typer.Option("--data", metavar="DIR", help="No settings: everything on this machine, in DIR, as `demo` does."),
+    typer.Option(
+        "--data", metavar="DIR", help="No settings: everything on this machine, in DIR, as `demo` does."
+    ),
 ]
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON and nothing else.")]
 Setting = Annotated[
-    list[str] | None, typer.Option("--set", metavar="NAME=VALUE", help="A setting that goes before all others.")
+    list[str] | None,
+    typer.Option("--set", metavar="NAME=VALUE", help="A setting that goes before all others."),
 ]
 
 
-def _version(wanted: bool) -> None:
+def _show_version(wanted: bool) -> None:
     if wanted:
         print(f"clipline {__version__}")
         raise typer.Exit
@@ -52,8 +57,12 @@ def _version(wanted: bool) -> None:
 @app.callback()
 def common(
     context: typer.Context,
-    verbose: Annotated[bool, typer.Option("--verbose", "-v", help="With an error, show where it arose.")] = False,
-    version: Annotated[bool, typer.Option("--version", callback=_version, is_eager=True, help="Show it.")] = False,
+    verbose: Annotated[
+        bool, typer.Option("--verbose", "-v", help="With an error, show where it arose.")
+    ] = False,
+    _version: Annotated[
+        bool, typer.Option("--version", callback=_show_version, is_eager=True, help="Show it.")
+    ] = False,
 ) -> None:
     context.obj = verbose
 
@@ -64,15 +73,24 @@ def cut(
         list[str],
         typer.Argument(metavar="RECORDING...", help="FILE, whose name tells when it starts, or FILE@TIME."),
     ],
-    start: Annotated[str, typer.Option(metavar="T", help="First instant: ISO 8601 in UTC, or milliseconds since the epoch.")],
+    start: Annotated[
+        str,
+        typer.Option(metavar="T", help="First instant: ISO 8601 in UTC, or milliseconds since the epoch."),
+    ],
     end: Annotated[str, typer.Option(metavar="T", help="The instant before which the clip ends.")],
     output: Annotated[Path, typer.Option("--output", "-o", metavar="FILE", help="The clip, an MP4 file.")],
     thumbnails: Annotated[Path | None, typer.Option(metavar="DIR", help="Make thumbnails there.")] = None,
-    sizes: Annotated[str, typer.Option(metavar="WIDTHS", help="Of thumbnails, pixels.")] = "300 640 1500 3000",
+    sizes: Annotated[
+        str, typer.Option(metavar="WIDTHS", help="Of thumbnails, pixels.")
+    ] = "300 640 1500 3000",
     thumbnail_format: Annotated[str, typer.Option(metavar="FORMAT", help="png, jpg or webp.")] = "png",
     gap_policy: Annotated[GapPolicy, typer.Option(help="What becomes of gaps.")] = GapPolicy.FAIL,
-    gap_tolerance_ms: Annotated[int, typer.Option(metavar="MS", min=0, help="Holes up to this count as covered.")] = 1000,
-    timestamp_format: Annotated[str | None, typer.Option(metavar="FORMAT", help="Of the time in file names.")] = None,
+    gap_tolerance_ms: Annotated[
+        int, typer.Option(metavar="MS", min=0, help="Holes up to this count as covered.")
+    ] = 1000,
+    timestamp_format: Annotated[
+        str | None, typer.Option(metavar="FORMAT", help="Of the time in file names.")
+    ] = None,
     overwrite: Annotated[bool, typer.Option(help="Replace FILE where it exists.")] = False,
     as_json: AsJson = False,
 ) -> None:
@@ -82,9 +100,17 @@ def cut(
     from clipline.entrypoints.cut import cut as make_clip
 
     options = CutOptions(
-        parse_times(start, end), output, recordings, thumbnails, _widths(sizes), _one_of_formats(thumbnail_format),
-        gap_policy, gap_tolerance_ms, NameFormat(timestamp_format) if timestamp_format else NameFormat(), overwrite,
-    )  # fmt: skip
+        parse_times(start, end),
+        output,
+        recordings,
+        thumbnails,
+        _widths(sizes),
+        _one_of_formats(thumbnail_format),
+        gap_policy,
+        gap_tolerance_ms,
+        NameFormat(timestamp_format) if timestamp_format else NameFormat(),
+        overwrite,
+    )
     if as_json or not sys.stderr.isatty():
         document = make_clip(options)
     else:
@@ -118,7 +144,9 @@ def _widths(text: str) -> tuple[int, ...]:
     except ValueError:
         widths = ()
     if not widths or not all(1 <= width <= 8192 for width in widths):
-        raise ConfigurationError(f"--sizes is {text!r}, expected widths from 1 to 8192 pixels, as in '300 640'")
+        raise ConfigurationError(
+            f"--sizes is {text!r}, expected widths from 1 to 8192 pixels, as in '300 640'"
+        )
     return widths
 
 
@@ -130,7 +158,9 @@ def _one_of_formats(text: str) -> str:
 
 @app.command()
 def invoke(
-    event_file: Annotated[Path, typer.Argument(metavar="EVENT.JSON", help="An SQS event; - is standard input.")],
+    event_file: Annotated[
+        Path, typer.Argument(metavar="EVENT.JSON", help="An SQS event; - is standard input.")
+    ],
     env_file: EnvFile = Path(".env"),
     data: Data = None,
     setting: Setting = None,
@@ -173,8 +203,15 @@ def worker(
     env_file: EnvFile = Path(".env"),
     data: Data = None,
     setting: Setting = None,
-    until_idle: Annotated[bool, typer.Option("--until-idle", help="Stop when the queue has nothing to give.")] = False,
-    visibility: Annotated[int, typer.Option(metavar="S", min=3, max=43_200, help="Seconds that a message stays hidden when its worker dies.")] = 120,
+    until_idle: Annotated[
+        bool, typer.Option("--until-idle", help="Stop when the queue has nothing to give.")
+    ] = False,
+    visibility: Annotated[
+        int,
+        typer.Option(
+            metavar="S", min=3, max=43_200, help="Seconds that a message stays hidden when its worker dies."
+        ),
+    ] = 120,
 ) -> None:
     """Take requests from the queue and handle them, until SIGTERM; logs are JSON lines."""
     from clipline.entrypoints.local import with_camera_api
@@ -189,8 +226,13 @@ def worker(
         with_camera_api(given, logger.info) as settings,
         application(settings) as wired,
     ):
-        logger.info("worker started", extra={"concurrency": settings.worker_concurrency, "queue": settings.aws_sqs_queue_url})
-        Worker(wired, lambda handled: log_handled(logger, handled), visibility_s=visibility).run(stop, until_idle=until_idle)
+        logger.info(
+            "worker started",
+            extra={"concurrency": settings.worker_concurrency, "queue": settings.aws_sqs_queue_url},
+        )
+        Worker(wired, lambda handled: log_handled(logger, handled), visibility_s=visibility).run(
+            stop, until_idle=until_idle
+        )
         logger.info("worker stopped")
 
 
@@ -207,8 +249,12 @@ def event(context: typer.Context) -> None:
 
 @app.command()
 def sample(
-    directory: Annotated[Path, typer.Argument(metavar="DIR", help="A folder of recordings, one folder for each camera.")],
-    start: Annotated[str, typer.Option(metavar="T", help="When the first recording starts.")] = "2018-09-16T17:35:33.000Z",
+    directory: Annotated[
+        Path, typer.Argument(metavar="DIR", help="A folder of recordings, one folder for each camera.")
+    ],
+    start: Annotated[
+        str, typer.Option(metavar="T", help="When the first recording starts.")
+    ] = "2018-09-16T17:35:32.200Z",
     recordings: Annotated[int, typer.Option(min=1, max=1000, help="How many, one after the other.")] = 2,
     duration: Annotated[int, typer.Option(metavar="S", min=1, max=3600, help="Seconds of each.")] = 60,
 ) -> None:
@@ -221,12 +267,16 @@ def sample(
     except ValueError as error:
         raise ConfigurationError(f"--start: {error}") from None
     console = _console()
-    for path in make_sample_footage(directory, console, start_ms=start_ms, recordings=recordings, duration_s=duration):
+    for path in make_sample_footage(
+        directory, console, start_ms=start_ms, recordings=recordings, duration_s=duration
+    ):
         console.print(str(path), highlight=False, markup=False)
 
 
 @app.command()
-def doctor(env_file: EnvFile = Path(".env"), data: Data = None, setting: Setting = None, as_json: AsJson = False) -> None:
+def doctor(
+    env_file: EnvFile = Path(".env"), data: Data = None, setting: Setting = None, as_json: AsJson = False
+) -> None:
     """Check settings, credentials, reachability and codecs, and say what to fix."""
     from dataclasses import asdict
 
@@ -239,7 +289,9 @@ def doctor(env_file: EnvFile = Path(".env"), data: Data = None, setting: Setting
             mark = "[green]ok  [/]" if finding.fine else "[bold red]FIX [/]"
             from rich.markup import escape
 
-            _console().print(f"{mark} {finding.what:16} {escape(finding.detail)}", highlight=False, soft_wrap=True)
+            _console().print(
+                f"{mark} {finding.what:16} {escape(finding.detail)}", highlight=False, soft_wrap=True
+            )
     if as_json:
         print(json.dumps([asdict(finding) for finding in findings], indent=2))
     raise typer.Exit(0 if all(finding.fine for finding in findings) else 1)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import tempfile
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -33,7 +33,7 @@ class CutOptions:
     picture_format: str = "png"
     gap_policy: GapPolicy = GapPolicy.FAIL
     tolerance_ms: int = 1000
-    names: NameFormat = NameFormat()
+    names: NameFormat = field(default_factory=NameFormat)
     overwrite: bool = False
 
 
@@ -149,5 +149,3 @@ def _candidate(text: str, names: NameFormat) -> Candidate:
     if not path.is_file():
         raise ConfigurationError(f"there is no recording {path}")
     return Candidate(LocalSource(path), start_ms)
-
-

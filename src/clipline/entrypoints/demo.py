@@ -22,14 +22,16 @@ from clipline.entrypoints.worker import Worker
 from clipline.settings import local_settings
 from clipline.wiring import application
 
-SAMPLE_START_MS = parse_instant("2018-09-16T17:35:33.000Z")
+SAMPLE_START_MS = parse_instant("2018-09-16T17:35:32.200Z")
 SAMPLE_CLIP = Interval(1_537_119_363_000, 1_537_119_423_000)
 """What the mission's example of an event asks for: across the border of the first two minutes."""
 
 
 def demo(data: Path, console: Console) -> int:
     """Run it; returns the exit code."""
-    console.print(f"Clipline, on this machine alone. Everything it makes lies under [bold]{escape(str(data))}/[/].\n")
+    console.print(
+        f"Clipline, on this machine alone. Everything it makes lies under [bold]{escape(str(data))}/[/].\n"
+    )
     make_sample_footage(data / "recordings", console)
     event_file = data / "event.json"
     body = _write_event(event_file)
@@ -41,10 +43,10 @@ def demo(data: Path, console: Console) -> int:
     began = time.monotonic()
 
     def say(text: str) -> None:
-        console.print(escape(text), highlight=False)
+        console.print(escape(text), highlight=False, soft_wrap=True)
 
     with with_camera_api(local_settings(data), say) as settings, application(settings) as app:
-        say(f"Queue in {data}/queue.sqlite, clips in {data}/clips, notifications in {data}/notifications.jsonl\n")
+        say(f"Queue: {data}/queue.sqlite. Notifications: {data}/notifications.jsonl\n")
         app.services.queue.send(body)
         with progress(console) as on_stage:
             Worker(app, results.append, on_stage=on_stage).run(threading.Event(), until_idle=True)
@@ -53,36 +55,51 @@ def demo(data: Path, console: Console) -> int:
         print_handled(console, handled)
     if not results or not any(one.outcome and one.outcome.status is Status.AVAILABLE for one in results):
         return exit_code(results) or EXIT_FAILED
-    console.print(f"\nFrom the queue to the notification in {spent_s:.2f} s. Play the clip in a browser: its clock and")
-    console.print("frame number show that it begins and ends exactly where it was asked to.")
-    console.print(f"Again, as a repeat that makes nothing twice: [bold]clipline invoke --data {escape(str(data))} {escape(str(event_file))}[/]")
+    say(
+        f"\nFrom the queue to the notification in {spent_s:.2f} s. Play the clip: the clock and the frame\n"
+        "number in its pictures show that it begins and ends exactly where it was asked to.\n"
+        f"A repeat makes nothing twice: clipline invoke --data {data} {event_file}"
+    )
     return exit_code(results)
 
 
 def make_sample_footage(
-    directory: Path, console: Console, *, start_ms: int = SAMPLE_START_MS, recordings: int = 2, duration_s: int = 60
+    directory: Path,
+    console: Console,
+    *,
+    start_ms: int = SAMPLE_START_MS,
+    recordings: int = 2,
+    duration_s: int = 60,
 ) -> list[Path]:
     """Sample recordings of the camera ``test``, one folder for it; those that are there stay."""
-    from clipline.media.footage import make_sample
+    from clipline.media.footage import Footage, make_sample
 
     folder = directory / SAMPLE_ALIAS
     folder.mkdir(parents=True, exist_ok=True)
     before = {path.name for path in folder.iterdir()}
     began = time.monotonic()
-    columns = (TextColumn("Making sample footage"), BarColumn(), TextColumn("{task.percentage:.0f} %"), TimeElapsedColumn())
+    columns = (
+        TextColumn("Making sample footage"),
+        BarColumn(),
+        TextColumn("{task.percentage:.0f} %"),
+        TimeElapsedColumn(),
+    )
     with Progress(*columns, console=console, transient=True) as bar:
-        task = bar.add_task("", total=1.0)
+        task = bar.add_task("")
         files = make_sample(
             folder,
             camera=SAMPLE_ALIAS,
             start_ms=start_ms,
             recordings=recordings,
-            duration_s=duration_s,
+            footage=Footage(duration_s=duration_s),
             on_progress=lambda done, total: bar.update(task, completed=done, total=total),
         )
     made = [path for path in files if path.name not in before]
-    verb = f"Made {len(made)} recordings of {duration_s} s in {time.monotonic() - began:.0f} s" if made else "Found sample footage"
-    console.print(f"{verb} from {iso(start_ms)} on, in {escape(str(folder))}/", highlight=False)
+    verb = "Found sample footage"
+    if made:
+        verb = f"Made {len(made)} recordings of {duration_s} s in {time.monotonic() - began:.0f} s"
+    text = f"{verb} from {iso(start_ms)} on, in {folder}/"
+    console.print(escape(text), highlight=False, soft_wrap=True)
     return files
 
 
@@ -90,7 +107,10 @@ def _write_event(path: Path) -> str:
     """A new request each time, or it would be a repeat; returns the message's body."""
     now_ms = time.time_ns() // 1_000_000
     event: dict[str, Any] = build_event(
-        camera_id=SAMPLE_CAMERA_ID, clip_id=str(now_ms), interval_ms=(SAMPLE_CLIP.start_ms, SAMPLE_CLIP.end_ms), now_ms=now_ms
+        camera_id=SAMPLE_CAMERA_ID,
+        clip_id=str(now_ms),
+        interval_ms=(SAMPLE_CLIP.start_ms, SAMPLE_CLIP.end_ms),
+        now_ms=now_ms,
     )
     path.write_text(json.dumps(event, indent=2) + "\n")
     return str(event["Records"][0]["body"])

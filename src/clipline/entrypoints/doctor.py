@@ -52,7 +52,14 @@ def examine(load: Callable[[], Settings]) -> Iterator[Finding]:
 def _codecs() -> Finding:
     import av
 
-    needed: dict[str, Literal["r", "w"]] = {"h264": "r", "aac": "r", "libx264": "w", "png": "w", "mjpeg": "w", "libwebp": "w"}
+    needed: dict[str, Literal["r", "w"]] = {
+        "h264": "r",
+        "aac": "r",
+        "libx264": "w",
+        "png": "w",
+        "mjpeg": "w",
+        "libwebp": "w",
+    }
     missing = []
     for name, mode in needed.items():
         try:
@@ -60,14 +67,18 @@ def _codecs() -> Finding:
         except ValueError:
             missing.append(name)
     if missing:
-        return Finding("codecs", False, f"FFmpeg lacks {', '.join(missing)}; reinstall the av wheel from PyPI")
+        return Finding(
+            "codecs", False, f"FFmpeg lacks {', '.join(missing)}; reinstall the av wheel from PyPI"
+        )
     return Finding("codecs", True, f"PyAV {av.__version__} with {', '.join(needed)}")
 
 
 def _work_directory(path: Path) -> Finding:
     nearest = next(folder for folder in (path, *path.absolute().parents) if folder.exists())
     if not os.access(nearest, os.W_OK):
-        return Finding("work directory", False, f"{path} can't be written to; set CLIP_DOWNLOAD_DEST to another one")
+        return Finding(
+            "work directory", False, f"{path} can't be written to; set CLIP_DOWNLOAD_DEST to another one"
+        )
     free_bytes = shutil.disk_usage(nearest).free
     detail = f"{path}, {free_bytes / 1e9:.1f} GB free"
     if free_bytes < _LEAST_FREE_BYTES:

@@ -76,7 +76,9 @@ def print_handled(console: Console, handled: Handled) -> None:
     """The outcome of one record."""
     if handled.outcome is None:
         what = "malformed" if isinstance(handled.error, UnreadableRequest) else "failed"
-        console.print(f"[bold red]{what}[/]  message {escape(handled.message_id)}: {escape(str(handled.error))}")
+        console.print(
+            f"[bold red]{what}[/]  message {escape(handled.message_id)}: {escape(str(handled.error))}"
+        )
         if what == "failed":
             console.print("The message is not finished: the queue would deliver it again.")
         return

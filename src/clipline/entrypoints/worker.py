@@ -17,7 +17,7 @@ from clipline.wiring import Application
 DEFAULT_VISIBILITY_S = 120
 """How long a message stays hidden after its worker died: long enough not to be late to extend it."""
 
-_WAIT_S = 10
+_WAIT_S = 5
 """One long poll. A stop waits for it, so it is below the 20 s that SQS allows."""
 
 _MOST_BACKOFF_S = 300
@@ -50,6 +50,7 @@ class Worker:
         """
         concurrency = self._app.settings.worker_concurrency
         sweep(self._app.settings.clip_download_dest)
+        self._app.services.destination.sweep()
         slots = threading.Semaphore(concurrency)
         ended = threading.Event()
         heart = threading.Thread(target=self._keep_hidden, args=(ended,), name="heart", daemon=True)
@@ -113,7 +114,7 @@ class Worker:
             self._in_progress.pop(message.receipt, None)
 
     def _give_back(self, message: Message, delay_s: int) -> None:
-        """Let the message be delivered again after ``delay_s``; failing that, it comes back later by itself."""
+        """Let the message be delivered again after ``delay_s``; failing that, it comes back by itself."""
         try:
             self._app.services.queue.change_visibility(message, delay_s)
         except CliplineError as error:

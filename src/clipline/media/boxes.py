@@ -28,11 +28,12 @@ class Box:
 
     def find(self, *path: str) -> Box | None:
         """The first box down ``path``, or None."""
-        box: Box | None = self
+        box = self
         for kind in path:
-            box = next((child for child in box.children() if child.kind == kind), None)
-            if box is None:
+            found = next((child for child in box.children() if child.kind == kind), None)
+            if found is None:
                 return None
+            box = found
         return box
 
     def need(self, *path: str) -> Box:

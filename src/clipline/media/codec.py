@@ -62,9 +62,7 @@ def decode(
     is missing or damaged: what the decoder would patch over is no picture of the camera.
     """
     context = av.CodecContext.create("h264", "r")
-    context.extradata = b"".join(
-        bytes(box.body) for box in track.entry.children(78) if box.kind == "avcC"
-    )
+    context.extradata = b"".join(bytes(box.body) for box in track.entry.children(78) if box.kind == "avcC")
     context.options = {"max_pixels": str(max_pixels)}
     reordered = any(a > b for a, b in zip(track.pts[first:stop], track.pts[first + 1 : stop], strict=False))
     if reordered:
@@ -77,8 +75,7 @@ def decode(
     time_base = Fraction(1, track.timescale)
     try:
         for frame in _decode_all(context, track, range(first, stop), read, time_base):
-            place = wanted.get(frame.pts)
-            if place is None:
+            if frame.pts is None or (place := wanted.get(frame.pts)) is None:
                 continue
             if frame.is_corrupt:
                 raise UnreadableRecording(f"the picture at {frame.pts * time_base} s is damaged")

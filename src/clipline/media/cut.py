@@ -1,8 +1,8 @@
 """Cut a clip out of recordings: the one door to the media engine.
 
-    cut = prepare(candidates, interval, directory)      # reads the indexes only
-    if not cut.plan.gaps:
-        report = cut.render(directory / "clip.mp4", ThumbnailOptions((300, 640)))
+cut = prepare(candidates, interval, directory)      # reads the indexes only
+if not cut.plan.gaps:
+    report = cut.render(directory / "clip.mp4", ThumbnailOptions((300, 640)))
 """
 
 from __future__ import annotations
@@ -26,10 +26,11 @@ from clipline.contract.interval import Interval
 from clipline.media.codec import can_splice, configuration, decode
 from clipline.media.index import RecordingIndex, read_index
 from clipline.media.parameter_sets import is_idr
-from clipline.media.plan import BlackSpan, CopySpan, EncodeSpan, Plan, Source, make_plan
+from clipline.media.plan import BlackSpan, CopySpan, EncodeSpan, Plan, make_plan
 from clipline.media.ranges import ByteSource, Fetch
 from clipline.media.splice import encode_spans, needed_ranges, reference_source, sample_reader, write_clip
 from clipline.media.thumbnails import write_thumbnails
+from clipline.media.timeline import Source
 from clipline.media.verify import verify
 
 THUMBNAIL_AT = Fraction(1, 4)
@@ -285,11 +286,14 @@ def _mark_copyable(sources: Sequence[Source], plan: Plan) -> list[Source]:
 def _make_thumbnails(
     plan: Plan, fetches: Mapping[int, Fetch], options: ThumbnailOptions, output: Path
 ) -> dict[int, Path]:
-    frame = _picture_at(plan, fetches, plan.end_pts * THUMBNAIL_AT)
-    return write_thumbnails(frame, options.widths, options.picture_format, output.parent, output.stem)
+    frame, source = _picture_at(plan, fetches, plan.end_pts * THUMBNAIL_AT)
+    return write_thumbnails(
+        frame, options.widths, options.picture_format, output.parent,
+        stem=output.stem, sample_aspect=configuration(source.index.video).sequence.sample_aspect,
+    )  # fmt: skip
 
 
-def _picture_at(plan: Plan, fetches: Mapping[int, Fetch], pts: Fraction) -> av.VideoFrame:
+def _picture_at(plan: Plan, fetches: Mapping[int, Fetch], pts: Fraction) -> tuple[av.VideoFrame, Source]:
     """The camera's picture that is shown at ``pts`` (or the first one, where black is shown till then)."""
     shown = [
         (time, span, place)
@@ -312,4 +316,4 @@ def _picture_at(plan: Plan, fetches: Mapping[int, Fetch], pts: Fraction) -> av.V
     else:
         number = span.frames[place]
     read = sample_reader(video, fetches[span.source])
-    return next(decode(video, first, number + 1, [number], read))
+    return next(decode(video, first, number + 1, [number], read)), source

@@ -165,9 +165,7 @@ def _trak(
             pack_table("Q" if wide else "I", list(offsets)),
         ),
     ]  # fmt: skip
-    media = box(
-        "mdia", media_header, handler, box("minf", kind_header, references, box("stbl", *table))
-    )
+    media = box("mdia", media_header, handler, box("minf", kind_header, references, box("stbl", *table)))
     return box("trak", head, box("edts", edit_list), media)
 
 

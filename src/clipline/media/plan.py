@@ -9,9 +9,7 @@ is decoded from the IDR picture before it and encoded anew. At the end a copy st
 needed that is not asked; the few B-frames behind that, whose reference lies beyond the end, are
 encoded anew as well.
 
-Wall time is the recording's start plus presentation time. Frames belong to the clip if their wall time
-lies in ``[start, end)``; where recordings overlap, the earlier one owns the overlap up to the end of
-its last frame. Output time is the distance from the clip's first frame, in ticks of one timescale.
+Output time is the distance from the clip's first frame, in ticks of one timescale.
 """
 
 from __future__ import annotations
@@ -25,34 +23,11 @@ from fractions import Fraction
 from clipline.contract.coverage import GapPolicy
 from clipline.contract.errors import NoFrames, UnsupportedMedia
 from clipline.contract.interval import Interval
-from clipline.media.index import RecordingIndex, Track
+from clipline.media.index import Track
+from clipline.media.timeline import CoveredPart, Source, Stretch, find_stretches, lay_out
 
 MAX_TIMESCALE = 10_000_000
 """Ticks a second; a 32-bit duration of one frame still holds seven minutes."""
-
-IsIdr = Callable[[int], bool]
-"""Whether a sync sample, by its number, is an IDR picture."""
-
-
-@dataclass(frozen=True, eq=False)
-class Source:
-    """One recording, opened."""
-
-    name: str
-    start_ms: int
-    """Wall time of its movie timeline's zero."""
-    index: RecordingIndex
-    is_idr: IsIdr
-    copyable: bool = True
-    """Whether its pictures fit the clip's parameter sets; otherwise they are encoded to match."""
-
-    def wall_ms(self, pts: int) -> Fraction:
-        """Wall time of a presentation time, milliseconds since the epoch."""
-        return self.start_ms + Fraction(pts * 1000, self.index.video.timescale)
-
-    def ticks(self, wall_ms: Fraction | int) -> int:
-        """The first presentation time that is not before ``wall_ms``."""
-        return math.ceil((Fraction(wall_ms) - self.start_ms) * self.index.video.timescale / 1000)
 
 
 @dataclass(frozen=True, eq=False)
@@ -83,18 +58,6 @@ class BlackSpan:
 
 
 Span = CopySpan | EncodeSpan | BlackSpan
-
-
-@dataclass(frozen=True)
-class CoveredPart:
-    """Which wall time a stretch of the clip shows, and where in the clip."""
-
-    span: Interval
-    clip_offset_ms: int
-    recording: str | None
-    """None for a gap."""
-    reason: str | None = None
-    """Of a gap."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -139,24 +102,6 @@ class AudioSpan:
     start: int
 
 
-@dataclass(frozen=True, eq=False)
-class _Stretch:
-    """The frames that one source gives: ``shown[first:stop]``. Times are wall time."""
-
-    source: int
-    name: str
-    first: int
-    stop: int
-    begin_ms: Fraction
-    """From when on this source shows the interval, be it by a frame before it."""
-    end_ms: Fraction
-    first_ms: Fraction
-    """Of the first frame in the clip."""
-    last_ms: Fraction
-    following_ms: Fraction
-    """When the source's next frame comes, or its footage ends."""
-
-
 def make_plan(
     sources: Sequence[Source],
     interval: Interval,
@@ -172,7 +117,7 @@ def make_plan(
     plans as HOLD does: the caller decides from ``gaps``). ``encode_all``: why nothing may be copied.
     Raises NoFrames where no frame lies in the interval.
     """
-    stretches = _stretches(sources, interval)
+    stretches = find_stretches(sources, interval)
     if not stretches:
         covered = any(
             source.wall_ms(source.index.video.pts[source.index.video.shown[0]]) <= interval.start_ms
@@ -181,7 +126,7 @@ def make_plan(
         )
         raise NoFrames(f"no frame of any recording lies in {interval}", covered=covered)
     timescale = _timescale([sources[one.source].index.video.timescale for one in stretches])
-    timeline = _lay_out(stretches, interval, gap_policy, tolerance_ms, gap_reason)
+    timeline = lay_out(stretches, interval, gap_policy, tolerance_ms, gap_reason)
     spans: list[Span] = []
     span_pts: list[Sequence[int]] = []
 
@@ -210,31 +155,6 @@ def make_plan(
     )  # fmt: skip
 
 
-def _stretches(sources: Sequence[Source], interval: Interval) -> list[_Stretch]:
-    """Which source gives which frames, in order of wall time."""
-    stretches = []
-    owned_until = Fraction(interval.start_ms)
-    for number, source in enumerate(sources):
-        video = source.index.video
-        times = [video.pts[sample] for sample in video.shown]
-        footage_end = source.wall_ms(video.end_pts)
-        first = bisect_left(times, source.ticks(owned_until))
-        stop = bisect_left(times, source.ticks(interval.end_ms))
-        if first < stop:
-            stretches.append(
-                _Stretch(
-                    number, source.name, first, stop,
-                    max(owned_until, source.wall_ms(times[0])),
-                    min(footage_end, Fraction(interval.end_ms)),
-                    source.wall_ms(times[first]),
-                    source.wall_ms(times[stop - 1]),
-                    source.wall_ms(times[stop]) if stop < len(times) else footage_end,
-                )
-            )  # fmt: skip
-            owned_until = max(owned_until, footage_end)
-    return stretches
-
-
 def _timescale(timescales: Sequence[int]) -> int:
     """Ticks that hold every frame's time exactly: the source's own, or with several the least common
     multiple with a millisecond (recordings start at whole milliseconds)."""
@@ -242,69 +162,6 @@ def _timescale(timescales: Sequence[int]) -> int:
         return timescales[0]
     common = math.lcm(1000, *timescales)
     return common if common <= MAX_TIMESCALE else max(timescales)
-
-
-@dataclass(frozen=True, eq=False)
-class _Timeline:
-    """Where the stretches stand in the clip. Times are in milliseconds."""
-
-    zeros_ms: Sequence[Fraction]
-    """For each stretch the wall time that output time 0 stands for; a skipped gap moves it on."""
-    black_ms: Sequence[Fraction | None]
-    """For each stretch the output time of a black picture before it."""
-    hold_first: bool
-    """The first frame is shown from 0 on, before its time, to fill a gap at the head."""
-    tail_black_ms: Fraction | None
-    tail_end_ms: Fraction | None
-    """Output time of the clip's end where a gap at the tail is filled."""
-    parts: Sequence[CoveredPart]
-
-
-def _lay_out(
-    stretches: Sequence[_Stretch],
-    interval: Interval,
-    policy: GapPolicy,
-    tolerance_ms: int,
-    gap_reason: Callable[[Interval], str],
-) -> _Timeline:
-    parts: list[CoveredPart] = []
-    zeros: list[Fraction] = []
-    blacks: list[Fraction | None] = []
-    covered_until = Fraction(interval.start_ms)
-    zero = stretches[0].first_ms
-    hold_first = False
-
-    def gap_before(wall_ms: Fraction | int) -> bool:
-        """Note the gap from ``covered_until`` to ``wall_ms``, if it is one that counts."""
-        if wall_ms - covered_until <= max(tolerance_ms, 1):
-            return False
-        gap = Interval(round(covered_until), round(wall_ms))
-        parts.append(CoveredPart(gap, max(round(covered_until - zero), 0), None, gap_reason(gap)))
-        return True
-
-    for stretch in stretches:
-        black = None
-        at_head = not zeros
-        if at_head and policy is not GapPolicy.SKIP and stretch.begin_ms - covered_until > tolerance_ms:
-            zero = covered_until
-        if gap_before(stretch.begin_ms):
-            if policy is GapPolicy.BLACK:
-                black = covered_until - zero
-            elif policy is not GapPolicy.SKIP:
-                hold_first = hold_first or at_head
-            elif not at_head:
-                zero += stretch.begin_ms - covered_until
-        begin, end = round(stretch.begin_ms), round(stretch.end_ms)
-        offset = 0 if not parts else round(stretch.first_ms - zero)
-        parts.append(CoveredPart(Interval(begin, max(end, begin + 1)), offset, stretch.name))
-        zeros.append(zero)
-        blacks.append(black)
-        covered_until = stretch.end_ms
-    tail_black = tail_end = None
-    if gap_before(interval.end_ms) and policy is not GapPolicy.SKIP:
-        tail_end = interval.end_ms - zero
-        tail_black = covered_until - zero if policy is GapPolicy.BLACK else None
-    return _Timeline(zeros, blacks, hold_first, tail_black, tail_end, parts)
 
 
 def _output_times(source: Source, numbers: Sequence[int], zero_ms: Fraction, timescale: int) -> list[int]:
@@ -319,7 +176,7 @@ def _output_times(source: Source, numbers: Sequence[int], zero_ms: Fraction, tim
     return [(pts[number] * up + plus) // down for number in numbers]
 
 
-def _spans(source: Source, stretch: _Stretch, encode_all: str | None) -> list[CopySpan | EncodeSpan]:
+def _spans(source: Source, stretch: Stretch, encode_all: str | None) -> list[CopySpan | EncodeSpan]:
     """Copy and encode for the frames of one stretch."""
     video = source.index.video
     frames = video.shown[stretch.first : stretch.stop]
@@ -388,7 +245,7 @@ def _closed_end(video: Track, begin: int, stop: int, wanted: set[int]) -> int:
 
 
 def _plan_audio(
-    sources: Sequence[Source], stretches: Sequence[_Stretch], zeros_ms: Sequence[Fraction]
+    sources: Sequence[Source], stretches: Sequence[Stretch], zeros_ms: Sequence[Fraction]
 ) -> list[AudioSpan]:
     """Whole audio frames, each stretch's at its own wall time, so that drift can't add up."""
     spans: list[AudioSpan] = []

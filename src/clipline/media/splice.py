@@ -31,15 +31,13 @@ def needed_ranges(plan: Plan) -> dict[int, list[ByteRange]]:
     for span in plan.spans:
         if not isinstance(span, BlackSpan):
             need(span.source, plan.sources[span.source].index.video, span.first, span.stop)
-    for span in plan.audio:
-        if audio := plan.sources[span.source].index.audio:
-            need(span.source, audio, span.first, span.stop)
+    for sound in plan.audio:
+        if audio := plan.sources[sound.source].index.audio:
+            need(sound.source, audio, sound.first, sound.stop)
     return ranges
 
 
-def sample_reader(
-    track: Track, fetch: Fetch, elsewhere: ByteSource | None = None
-) -> Callable[[int], bytes]:
+def sample_reader(track: Track, fetch: Fetch, elsewhere: ByteSource | None = None) -> Callable[[int], bytes]:
     """Reads one sample by its number; what was not fetched, from ``elsewhere``."""
 
     def read(number: int) -> bytes:
@@ -64,9 +62,7 @@ def encode_spans(plan: Plan, fetches: Mapping[int, Fetch]) -> dict[int, Encoded]
     reference = reference_source(plan)
     target = configuration(plan.sources[reference].index.video)
     copied = any(isinstance(span, CopySpan) for span in plan.spans)
-    form = EncoderFormat(
-        target.sequence, target.free_identifier() if copied else 0, _frame_rate(plan)
-    )
+    form = EncoderFormat(target.sequence, target.free_identifier() if copied else 0, _frame_rate(plan))
     encoded: dict[int, Encoded] = {}
     for place, span in enumerate(plan.spans):
         if isinstance(span, CopySpan):
@@ -159,7 +155,8 @@ def _lay_out(plan: Plan, encoded: Mapping[int, Encoded]) -> tuple[list[_Item], l
             places = video.locate(span.first, span.stop)
             span_items = [_Item(_VIDEO, size, span.source, offset) for offset, size in places]
             syncs = range(span.first, span.stop) if video.sync is None else video.sync
-            sync += [len(video_sizes) + number - span.first for number in syncs if span.first <= number < span.stop]
+            before = len(video_sizes) - span.first
+            sync += [before + number for number in syncs if span.first <= number < span.stop]
         else:
             span_items = [_Item(_VIDEO, len(data), -1, 0, data) for data in encoded[place].samples]
             sync.append(len(video_sizes))
@@ -217,7 +214,8 @@ def _audio(plan: Plan) -> tuple[list[tuple[int, _Item]], OutputTrack]:
         body = bytes(source_track.entry.body)
         entry = (len(body) + 8).to_bytes(4, "big") + source_track.entry.kind.encode("latin-1") + body
     track = OutputTrack(
-        "soun", entry, source_track.timescale if source_track else 1, source_track.header if source_track else b"",
+        "soun", entry,
+        source_track.timescale if source_track else 1, source_track.header if source_track else b"",
         [item.size for _, item in items], [time for time, _ in items], end,
     )  # fmt: skip
     return items, track

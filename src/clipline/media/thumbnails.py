@@ -8,6 +8,7 @@ from fractions import Fraction
 from pathlib import Path
 
 import av
+from av.video.reformatter import VideoReformatter
 
 from clipline.contract.errors import MediaError
 
@@ -24,13 +25,20 @@ _UNSPECIFIED = 2
 
 
 def write_thumbnails(
-    frame: av.VideoFrame, widths: Sequence[int], picture_format: str, directory: Path, stem: str = "thumbnail"
+    frame: av.VideoFrame,
+    widths: Sequence[int],
+    picture_format: str,
+    directory: Path,
+    *,
+    stem: str = "thumbnail",
+    sample_aspect: Fraction | None = None,
 ) -> dict[int, Path]:
     """Write ``frame`` in each of ``widths`` (pixels); the height keeps the displayed aspect ratio.
 
-    Returns the file of each width, ``{directory}/{stem}_{width}.{format}``.
+    ``sample_aspect`` is the width of a pixel over its height, 1 where it is None. Returns the file of
+    each width, ``{directory}/{stem}_{width}.{format}``.
     """
-    aspect = Fraction(frame.width, frame.height) * (_sample_aspect(frame) or 1)
+    aspect = Fraction(frame.width, frame.height) * (sample_aspect or 1)
 
     def write(width: int) -> tuple[int, Path]:
         height = max(round(width / aspect), 1)
@@ -49,8 +57,10 @@ def encode_picture(frame: av.VideoFrame, width: int, height: int, picture_format
     try:
         # Untagged footage of HD size is shown as BT.709 by players; the scaler would assume BT.601.
         matrix = _ITU709 if frame.colorspace == _UNSPECIFIED and frame.height >= 720 else None
-        scaled = frame.reformat(width, height, pixel_format, src_colorspace=matrix)
+        # A scaler of its own: a frame's is not safe to use from several threads.
+        scaled = VideoReformatter().reformat(frame, width, height, pixel_format, src_colorspace=matrix)
         context = av.CodecContext.create(codec, "w")
+        assert isinstance(context, av.VideoCodecContext)
         context.width, context.height, context.pix_fmt = width, height, pixel_format
         context.time_base = Fraction(1, 25)
         context.options = options
@@ -60,8 +70,3 @@ def encode_picture(frame: av.VideoFrame, width: int, height: int, picture_format
     except (av.FFmpegError, ValueError) as error:
         raise MediaError(f"a thumbnail of {width}x{height} as {picture_format}: {error}") from error
     return b"".join(bytes(packet) for packet in packets)
-
-
-def _sample_aspect(frame: av.VideoFrame) -> Fraction | None:
-    aspect: Fraction | None = getattr(frame, "sample_aspect_ratio", None)
-    return aspect or None

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import av
 
@@ -19,7 +20,7 @@ def verify(path: Path, plan: Plan) -> None:
     """
     expected = sorted(time for times in plan.span_pts for time in times)
     try:
-        with path.open("rb") as file, av.open(file, format="mp4", buffer_size=1 << 20) as container:
+        with path.open("rb") as file, av.open(file, "r", format="mp4", buffer_size=1 << 20) as container:
             _check(container, plan, expected)
     except (av.FFmpegError, ValueError, IndexError, UnicodeDecodeError) as error:
         raise VerificationFailed(f"the clip does not read back: {error}") from error
@@ -77,7 +78,7 @@ def _joints(plan: Plan) -> set[int]:
     return joints
 
 
-def _decode(decoder: av.VideoCodecContext, packet: av.Packet | None) -> int:
+def _decode(decoder: av.VideoCodecContext, packet: av.Packet[Any] | None) -> int:
     frames = decoder.decode(packet)
     if any(frame.is_corrupt for frame in frames):
         raise VerificationFailed("a picture at a joint is damaged")

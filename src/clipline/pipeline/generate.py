@@ -40,6 +40,7 @@ from clipline.pipeline.ports import (
 from clipline.pipeline.source import StoreSource
 from clipline.pipeline.workdir import job_directory
 
+
 @dataclass(frozen=True)
 class Services:
     """The outside world."""
@@ -112,9 +113,7 @@ class ClipGenerator:
             self._services.queue.dead_letter(message, reason)
             outcome = self._finish(job, job.result(Status.FATAL_ERROR, reason))
         stages.end()
-        return Outcome(
-            outcome.status, outcome.metadata, outcome.reason, outcome.repeated, stages.timings_ms
-        )
+        return Outcome(outcome.status, outcome.metadata, outcome.reason, outcome.repeated, stages.timings_ms)
 
     def _handle_new(self, job: _Job, stages: Stopwatch) -> Outcome:
         stages.begin("camera")
@@ -134,9 +133,7 @@ class ClipGenerator:
             decision, cut = self._look(job, request, alias, directory, stages)
             if decision.status is not Status.AVAILABLE or cut is None:
                 return self._decided(job, decision)
-            thumbnails = ThumbnailOptions(
-                self._options.thumbnail_sizes, self._options.names.thumbnail_format
-            )
+            thumbnails = ThumbnailOptions(self._options.thumbnail_sizes, self._options.names.thumbnail_format)
             report = cut.render(directory / f"{request.clip_id}.mp4", thumbnails)
             stages.begin("store")
             self._store(request, report)
@@ -243,9 +240,7 @@ class ClipGenerator:
     def _finish(self, job: _Job, result: Result) -> Outcome:
         """Remember, tell the camera API, tell the subscribers."""
         metadata = result.metadata()
-        entry = LedgerEntry(
-            job.clip_id, job.fingerprint, job.first_asked_ms, job.attempt + 1, metadata
-        )
+        entry = LedgerEntry(job.clip_id, job.fingerprint, job.first_asked_ms, job.attempt + 1, metadata)
         ledger = self._services.ledger
         found = ledger.read(job.clip_id)
         while True:

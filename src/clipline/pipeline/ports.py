@@ -50,9 +50,7 @@ class ObjectStore(Protocol):
     def get(self, key: str, *, most_bytes: int) -> tuple[bytes, str]:
         """A small object and its version. Raises NotFound; Refused beyond ``most_bytes``."""
 
-    def put(
-        self, key: str, data: bytes, content_type: str, *, replaces: str | None | bool = False
-    ) -> str:
+    def put(self, key: str, data: bytes, content_type: str, *, replaces: str | bool | None = False) -> str:
         """Store a small object; returns its version. Readers never see half of it.
 
         ``replaces=False``: whatever is there. ``replaces=None``: only where nothing is there.
@@ -67,6 +65,9 @@ class ObjectStore(Protocol):
 
     def list(self, prefix: str) -> Iterator[ObjectInfo]:
         """Every object whose key starts with ``prefix``, in the order of keys."""
+
+    def sweep(self) -> None:
+        """Remove what writers left that were killed; nothing of writers that live."""
 
 
 class CameraApi(Protocol):
@@ -120,12 +121,18 @@ class MessageQueue(Protocol):
     def dead_letter(self, message: Message, reason: str) -> None:
         """Send a copy to the dead-letter queue with the attribute ``reason``. Does not delete it here."""
 
+    def check(self) -> None:
+        """Raises what sending and receiving would raise, without either."""
+
 
 class Notifier(Protocol):
     """Tells subscribers."""
 
     def publish(self, metadata: Mapping[str, Any]) -> None:
         """Publish result metadata; ``status`` and ``cameraId`` go along for filters."""
+
+    def check(self) -> None:
+        """Raises what publishing would raise, as far as that can be known without it."""
 
 
 @dataclass(frozen=True)

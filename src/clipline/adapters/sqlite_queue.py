@@ -1,0 +1,387 @@
+"""The port ``MessageQueue`` in one SQLite file: a durable queue for one machine, with the semantics of SQS.
+
+Objective: a message that was sent is received until it is deleted, whatever is killed in between, by any
+number of threads and processes on this machine, and is in the hands of one receiver at a time for as long as
+its visibility timeout runs.
+
+Assumption: processes share one wall clock, which is set back rarely and by little; a jump forward ends
+visibility timeouts early, a jump back prolongs them, and neither loses a message. Caveat: the file has to lie
+on a local disk; WAL does not work over a network file system.
+
+Rejected: a lock held for as long as a message is worked on (it would block every other receiver) and a
+table that says which process has a message (process ids are used again after a restart).
+"""
+
+from __future__ import annotations
+
+import json
+import sqlite3
+import threading
+import time
+import uuid
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Self
+
+from clipline.contract.errors import ConfigurationError, Refused, Unavailable
+from clipline.pipeline.ports import Message
+
+_BUSY_S = 10
+_POLL_S = 0.05
+_MOST_DELAY_S = 900
+_MOST_VISIBILITY_S = 43_200
+_MOST_RECEIVED = 10
+_MOST_BYTES = 1024 * 1024  # of a message, its attributes included
+_MOST_REASON_BYTES = 1024
+_APPLICATION_ID = 0x434C5051  # "CLPQ": what tells this file from another program's database
+_FINAL = frozenset(
+    {
+        sqlite3.SQLITE_AUTH,
+        sqlite3.SQLITE_CANTOPEN,
+        sqlite3.SQLITE_CORRUPT,
+        sqlite3.SQLITE_NOTADB,
+        sqlite3.SQLITE_PERM,
+        sqlite3.SQLITE_READONLY,
+    }
+)
+
+MIGRATIONS: tuple[tuple[str, ...], ...] = (
+    (
+        """
+        CREATE TABLE messages (
+            id            INTEGER PRIMARY KEY,   -- in the order of sending
+            message_id    TEXT NOT NULL UNIQUE,  -- a random UUID, the same for every delivery
+            body          TEXT NOT NULL,
+            attributes    TEXT NOT NULL,         -- a JSON object of strings
+            sent_ms       INTEGER NOT NULL,      -- since the epoch, UTC; never changes
+            visible_ms    INTEGER NOT NULL,      -- not to be received sooner, since the epoch, UTC
+            receive_count INTEGER NOT NULL DEFAULT 0,
+            receipt       TEXT                   -- of the last delivery; NULL: never delivered
+        ) STRICT
+        """,
+        "CREATE INDEX messages_by_visibility ON messages (visible_ms)",
+        """
+        CREATE TABLE dead_letters (
+            message_id    TEXT PRIMARY KEY,
+            body          TEXT NOT NULL,
+            attributes    TEXT NOT NULL,     -- as above
+            sent_ms       INTEGER NOT NULL,  -- as above
+            receive_count INTEGER NOT NULL,
+            reason        TEXT NOT NULL,     -- one line; the first reason that was given
+            died_ms       INTEGER NOT NULL   -- when it came here, since the epoch, UTC
+        ) STRICT
+        """,
+    ),
+)
+"""Entry *n* leads from ``PRAGMA user_version`` *n* to *n* + 1. Entries are only ever added."""
+
+
+@dataclass(frozen=True)
+class Depth:
+    """How many messages there are; each is counted once."""
+
+    visible: int
+    """Could be received now."""
+    in_flight: int
+    """With a receiver, until its visibility timeout ends."""
+    delayed: int
+    """Sent with a delay that is not over."""
+    dead: int
+    """Dead letters. One that was put there by hand counts above as well, until it is deleted."""
+
+
+@dataclass(frozen=True)
+class DeadLetter:
+    """A message that was given up."""
+
+    message: Message
+    """As it was last received; its receipt is empty."""
+    reason: str
+    died_ms: int
+    """Since the epoch, UTC."""
+
+
+def _wall_ms() -> int:
+    return time.time_ns() // 1_000_000
+
+
+class SqliteQueue:
+    """The queue in the file at ``path``, made if it is not there. Safe to use from several threads.
+
+    A message that was received ``most_receives`` times and comes back goes to the dead letters. Beyond what
+    the port says: every method raises Unavailable when the file stays locked for 10 s or the disk is full,
+    and Refused when the file is damaged, can't be written to, or is no queue.
+    """
+
+    def __init__(self, path: Path, *, most_receives: int = 5, now_ms: Callable[[], int] = _wall_ms) -> None:
+        self._path = path
+        self._most_receives = most_receives
+        self._now_ms = now_ms
+        self._arrived = threading.Condition()
+        # One connection under a lock: a transaction takes about as long as the disk's fsync.
+        self._lock = threading.Lock()
+        with self._reported("open"):
+            self._db = sqlite3.connect(path, timeout=_BUSY_S, isolation_level=None, check_same_thread=False)
+        try:
+            self._prepare()
+        except BaseException:
+            self._db.close()
+            raise
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """No method works afterwards."""
+        with self._lock:
+            self._db.close()
+
+    def send(self, body: str, *, delay_s: int = 0, attributes: Mapping[str, str] | None = None) -> None:
+        """As in the port: once it returns, the message survives a power cut.
+
+        Raises ConfigurationError for a delay beyond 900 s, and Refused for what SQS would not carry: an
+        empty body, one with unpaired surrogates, or more than 1 MiB.
+        """
+        _check_range("a delay", delay_s, _MOST_DELAY_S)
+        text = json.dumps(dict(attributes or {}))
+        self._check_body(body, text)
+        now_ms = self._now_ms()
+        row = (str(uuid.uuid4()), body, text, now_ms, now_ms + delay_s * 1000)
+        with self._write("send to") as db:
+            db.execute(
+                "INSERT INTO messages (message_id, body, attributes, sent_ms, visible_ms) "
+                "VALUES (?, ?, ?, ?, ?)",
+                row,
+            )
+        if not delay_s:
+            self._wake()
+
+    def receive(self, *, most: int, wait_s: float, visibility_s: int) -> Sequence[Message]:
+        """As in the port; what comes due first is received first."""
+        _check_range("a visibility timeout", visibility_s, _MOST_VISIBILITY_S)
+        if not 1 <= most <= _MOST_RECEIVED:
+            raise ConfigurationError(
+                f"{most} messages at once were asked for, expected 1 to {_MOST_RECEIVED}"
+            )
+        end = time.monotonic() + wait_s
+        while True:
+            messages = self._receive_now(most, visibility_s)
+            left_s = end - time.monotonic()
+            if messages or left_s <= 0:
+                return messages
+            with self._arrived:
+                # What other processes send is found by looking; one look takes 0.01 ms.
+                self._arrived.wait(min(_POLL_S, left_s))
+
+    def delete(self, message: Message) -> None:
+        """As in the port. After another delivery nothing is deleted: the message is someone else's by now."""
+        with self._write("delete from") as db:
+            db.execute(
+                "DELETE FROM messages WHERE message_id = ? AND receipt = ?",
+                (message.message_id, message.receipt),
+            )
+
+    def change_visibility(self, message: Message, visibility_s: int) -> None:
+        """As in the port. Raises Refused when the message was deleted, or delivered again, meanwhile."""
+        _check_range("a visibility timeout", visibility_s, _MOST_VISIBILITY_S)
+        operation = "change the visibility of a message in"
+        with self._write(operation) as db:
+            changed = db.execute(
+                "UPDATE messages SET visible_ms = ? WHERE message_id = ? AND receipt = ?",
+                (self._now_ms() + visibility_s * 1000, message.message_id, message.receipt),
+            )
+            if changed.rowcount == 0:
+                cause = f"message {message.message_id} was deleted, or delivered again, meanwhile"
+                raise Refused(operation, self._target, cause)
+        if not visibility_s:
+            self._wake()
+
+    def dead_letter(self, message: Message, reason: str) -> None:
+        """As in the port. Doing it twice changes nothing: the first reason stays."""
+        row = (
+            message.message_id, message.body, json.dumps(dict(message.attributes)), message.sent_ms,
+            message.receive_count, _one_line(reason), self._now_ms(),
+        )  # fmt: skip
+        with self._write("add a dead letter to") as db:
+            db.execute("INSERT INTO dead_letters VALUES (?, ?, ?, ?, ?, ?, ?) ON CONFLICT DO NOTHING", row)
+
+    def check(self) -> None:
+        """As in the port: the file is read, and locked for writing."""
+        with self._write("look up") as db:
+            db.execute("SELECT count(*) FROM messages").fetchone()
+
+    def dead_letters(self) -> Sequence[DeadLetter]:
+        """All of them, the oldest first."""
+        with self._read("list the dead letters of") as db:
+            rows = db.execute(
+                "SELECT message_id, body, sent_ms, receive_count, '', attributes, reason, died_ms "
+                "FROM dead_letters ORDER BY died_ms, rowid"
+            ).fetchall()
+        return [DeadLetter(_message(*row[:6]), *row[6:]) for row in rows]
+
+    def remove_dead_letter(self, message_id: str) -> None:
+        """Forget a dead letter; one that is not there is no error."""
+        with self._write("remove a dead letter from") as db:
+            db.execute("DELETE FROM dead_letters WHERE message_id = ?", (message_id,))
+
+    def depth(self) -> Depth:
+        """How many messages there are, at one moment."""
+        with self._read("count the messages in") as db:
+            row = db.execute(
+                """
+                SELECT count(*) FILTER (WHERE visible_ms <= :now_ms),
+                       count(*) FILTER (WHERE visible_ms > :now_ms AND receipt IS NOT NULL),
+                       count(*) FILTER (WHERE visible_ms > :now_ms AND receipt IS NULL),
+                       (SELECT count(*) FROM dead_letters)
+                FROM messages
+                """,
+                {"now_ms": self._now_ms()},
+            ).fetchone()
+        return Depth(*row)
+
+    def _receive_now(self, most: int, visibility_s: int) -> list[Message]:
+        with self._read("receive from") as db:
+            # Looking first spares an idle receiver the lock for writing.
+            due = db.execute("SELECT 1 FROM messages WHERE visible_ms <= ? LIMIT 1", (self._now_ms(),))
+            if due.fetchone() is None:
+                return []
+        with self._write("receive from") as db:
+            now_ms = self._now_ms()
+            self._bury(db, now_ms)
+            ids = db.execute(
+                "SELECT id FROM messages WHERE visible_ms <= ? ORDER BY visible_ms, id LIMIT ?",
+                (now_ms, most),
+            ).fetchall()
+            rows = [
+                db.execute(
+                    "UPDATE messages SET receipt = ?, visible_ms = ?, receive_count = receive_count + 1 "
+                    "WHERE id = ? RETURNING message_id, body, sent_ms, receive_count, receipt, attributes",
+                    (str(uuid.uuid4()), now_ms + visibility_s * 1000, row_id),
+                ).fetchone()
+                for (row_id,) in ids
+            ]
+        return [_message(*row) for row in rows]
+
+    def _bury(self, db: sqlite3.Connection, now_ms: int) -> None:
+        """Move what was received too often, and is due again, to the dead letters."""
+        bounds = {"now_ms": now_ms, "most": self._most_receives}
+        db.execute(
+            """
+            INSERT INTO dead_letters
+            SELECT message_id, body, attributes, sent_ms, receive_count,
+                   'received ' || receive_count || ' times, never deleted', :now_ms
+            FROM messages WHERE visible_ms <= :now_ms AND receive_count >= :most
+            ON CONFLICT DO NOTHING
+            """,
+            bounds,
+        )
+        db.execute("DELETE FROM messages WHERE visible_ms <= :now_ms AND receive_count >= :most", bounds)
+
+    def _wake(self) -> None:
+        with self._arrived:
+            self._arrived.notify_all()
+
+    def _check_body(self, body: str, attributes: str) -> None:
+        try:
+            size_bytes = len(body.encode()) + len(attributes)
+        except UnicodeEncodeError as error:
+            raise Refused("send to", self._target, f"the body can't be written as UTF-8: {error}") from error
+        if not body or size_bytes > _MOST_BYTES:
+            cause = (
+                f"the message has {size_bytes} bytes, expected 1 to {_MOST_BYTES}" if body else "it is empty"
+            )
+            raise Refused("send to", self._target, cause)
+
+    def _prepare(self) -> None:
+        with self._read("open") as db:
+            _use_wal(db)
+            db.execute("PRAGMA synchronous = FULL")
+        with self._write("open") as db:
+            (application,) = db.execute("PRAGMA application_id").fetchone()
+            (version,) = db.execute("PRAGMA user_version").fetchone()
+            (tables,) = db.execute("SELECT count(*) FROM sqlite_schema").fetchone()
+            if application != _APPLICATION_ID and (application or tables):
+                raise Refused(
+                    "open", self._target, "it is another program's database", hint="name another file"
+                )
+            if version > len(MIGRATIONS):
+                raise Refused(
+                    "open", self._target,
+                    f"it has schema {version}, this version of Clipline knows {len(MIGRATIONS)}",
+                    hint="use the newer version, or another file",
+                )  # fmt: skip
+            for statements in MIGRATIONS[version:]:
+                for statement in statements:
+                    db.execute(statement)
+            db.execute(f"PRAGMA application_id = {_APPLICATION_ID}")
+            db.execute(f"PRAGMA user_version = {len(MIGRATIONS)}")
+
+    @property
+    def _target(self) -> str:
+        return f"the queue {self._path}"
+
+    @contextmanager
+    def _read(self, operation: str) -> Iterator[sqlite3.Connection]:
+        with self._lock, self._reported(operation):
+            yield self._db
+
+    @contextmanager
+    def _write(self, operation: str) -> Iterator[sqlite3.Connection]:
+        with self._lock, self._reported(operation):
+            self._db.execute("BEGIN IMMEDIATE")
+            try:
+                yield self._db
+                self._db.execute("COMMIT")
+            except BaseException:
+                # A full disk may have rolled back already.
+                if self._db.in_transaction:
+                    self._db.execute("ROLLBACK")
+                raise
+
+    @contextmanager
+    def _reported(self, operation: str) -> Iterator[None]:
+        try:
+            yield
+        except sqlite3.Error as error:
+            code = getattr(error, "sqlite_errorcode", 0) & 0xFF  # the primary one of an extended code
+            if code in _FINAL:
+                hint = "name a file that is a queue, or none, in a folder that can be written to"
+                raise Refused(operation, self._target, str(error), hint=hint) from error
+            raise Unavailable(operation, self._target, str(error)) from error
+
+
+def _use_wal(db: sqlite3.Connection) -> None:
+    """Where several processes open a new file at once, SQLite refuses all but one without waiting."""
+    end = time.monotonic() + _BUSY_S
+    while True:
+        try:
+            db.execute("PRAGMA journal_mode = WAL")
+        except sqlite3.OperationalError as error:
+            if error.sqlite_errorcode & 0xFF != sqlite3.SQLITE_BUSY or time.monotonic() >= end:
+                raise
+            time.sleep(_POLL_S)
+        else:
+            return
+
+
+def _message(
+    message_id: str, body: str, sent_ms: int, receive_count: int, receipt: str, attributes: str
+) -> Message:
+    return Message(message_id, body, sent_ms, receive_count, receipt, json.loads(attributes))
+
+
+def _one_line(reason: str) -> str:
+    """``reason`` as SQS could carry it, without what would break a log; never empty."""
+    printable = "".join(character if character.isprintable() else " " for character in reason)
+    cut = " ".join(printable.split()).encode()[:_MOST_REASON_BYTES]
+    return cut.decode(errors="ignore") or "no reason given"
+
+
+def _check_range(what: str, value_s: int, most_s: int) -> None:
+    if not 0 <= value_s <= most_s:
+        raise ConfigurationError(f"{what} of {value_s} s was asked for, expected 0 to {most_s} s")

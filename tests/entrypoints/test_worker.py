@@ -1,0 +1,140 @@
+import json
+import signal
+import subprocess
+import sys
+import time
+
+import pytest
+
+from clipline.adapters.sqlite_queue import SqliteQueue
+
+CLIP = {
+    "cameraId": "1111111111111",
+    "startTimestampInMs": 1_537_119_363_000,
+    "endTimestampInMs": 1_537_119_423_000,
+}
+PATIENCE_S = 60
+
+
+def until(condition, what):
+    end = time.monotonic() + PATIENCE_S
+    while not (value := condition()):
+        assert time.monotonic() < end, f"waited {PATIENCE_S} s for {what}"
+        time.sleep(0.005)
+    return value
+
+
+@pytest.fixture
+def start_worker(environment, tmp_path):
+    """Starts `clipline worker` on the folder `data`; what still runs at the end is killed."""
+    running = []
+
+    def start(*arguments):
+        log = (tmp_path / f"worker-{len(running)}.log").open("wb")
+        command = [
+            sys.executable,
+            "-m",
+            "clipline",
+            "worker",
+            "--data",
+            "data",
+            "--visibility",
+            "3",
+            *arguments,
+        ]
+        process = subprocess.Popen(command, cwd=tmp_path, env=environment, stderr=log)
+        running.append(process)
+        log.close()
+        text = tmp_path / f"worker-{len(running) - 1}.log"
+        until(
+            lambda: "worker started" in text.read_text() or process.poll() is not None, "the worker to start"
+        )
+        return process
+
+    yield start
+    for process in running:
+        process.kill()
+        process.wait()
+
+
+@pytest.fixture
+def queue(data):
+    with SqliteQueue(data / "queue.sqlite") as queue:
+        yield queue
+
+
+def left(queue):
+    """How many messages are on the queue, in whatever state."""
+    depth = queue.depth()
+    return depth.visible + depth.in_flight + depth.delayed + depth.dead
+
+
+def notifications(data):
+    path = data / "notifications.jsonl"
+    return [json.loads(line)["message"] for line in path.read_text().splitlines()] if path.exists() else []
+
+
+def assert_clean(data, queue, clip_ids):
+    """Each clip there once, nothing left over."""
+    expected = {
+        f"1111111111111/{clip_id}{suffix}"
+        for clip_id in clip_ids
+        for suffix in (".mp4", "_300.png", "_640.png", "_1500.png", "_3000.png")
+    }
+    there = {str(path.relative_to(data / "clips")) for path in (data / "clips").rglob("*") if path.is_file()}
+    assert {name for name in there if not name.startswith("_clipline/ledger.sqlite")} == expected
+    assert list((data / "work").iterdir()) == []
+    assert left(queue) == 0
+    told = notifications(data)
+    assert {(one["clipId"], one["status"]) for one in told} == {
+        (clip_id, "CLIP_AVAILABLE") for clip_id in clip_ids
+    }
+    assert len({json.dumps(one, sort_keys=True) for one in told}) == len(clip_ids)
+
+
+@pytest.mark.parametrize("delay_s", [0, 0.15, 0.4, 0.8, 1.2])
+def test_a_worker_killed_in_mid_clip_leaves_nothing_and_loses_nothing(data, queue, start_worker, delay_s):
+    queue.send(json.dumps(CLIP | {"clipId": "killed", "retryTimestamps": []}))
+    victim = start_worker()
+    until(lambda: list((data / "work").glob("clipline-job-*")), "the clip to be begun")
+    time.sleep(delay_s)
+    victim.send_signal(signal.SIGKILL)
+    assert victim.wait() == -signal.SIGKILL
+    clip = data / "clips" / "1111111111111" / "killed.mp4"
+    size_before = clip.stat().st_size if clip.exists() else None
+    worker = start_worker()
+    until(lambda: notifications(data) and not left(queue), "the clip")
+    worker.send_signal(signal.SIGTERM)
+    assert worker.wait(PATIENCE_S) == 0
+    assert size_before in (None, clip.stat().st_size)
+    assert_clean(data, queue, ["killed"])
+
+
+def test_sigterm_finishes_what_is_in_progress_and_takes_no_more(data, queue, start_worker):
+    for number in range(4):
+        queue.send(json.dumps(CLIP | {"clipId": f"clip{number}", "retryTimestamps": []}))
+    worker = start_worker("--set", "WORKER_CONCURRENCY=1")
+    until(lambda: list((data / "work").glob("clipline-job-*")), "the clip to be begun")
+    worker.send_signal(signal.SIGTERM)
+    assert worker.wait(PATIENCE_S) == 0
+    done = {one["clipId"] for one in notifications(data)}
+    assert len(done) == 1
+    assert start_worker("--until-idle").wait(PATIENCE_S) == 0
+    assert_clean(data, queue, [f"clip{number}" for number in range(4)])
+
+
+def test_several_clips_at_once_and_a_message_that_can_never_work(data, queue, start_worker, tmp_path):
+    queue.send("{'clipId': '../../etc/passwd'}")
+    clip_ids = [f"clip{number}" for number in range(3)]
+    for clip_id in clip_ids:
+        queue.send(json.dumps(CLIP | {"clipId": clip_id, "retryTimestamps": []}))
+    worker = start_worker("--until-idle", "--set", "WORKER_CONCURRENCY=3")
+    assert worker.wait(PATIENCE_S) == 0
+    (dead,) = queue.dead_letters()
+    assert "clipId" in dead.reason
+    lines = [json.loads(line) for line in (tmp_path / "worker-0.log").read_text().splitlines()]
+    assert {line["level"] for line in lines} == {"info"}
+    handled = [line for line in lines if line["message"] == "handled"]
+    assert sorted(line.get("clipId", "") for line in handled) == ["", *clip_ids]
+    assert all(line["timingsInMs"] for line in handled if "clipId" in line)
+    assert list((data / "work").iterdir()) == []
