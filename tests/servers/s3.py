@@ -20,18 +20,9 @@ from pathlib import Path
 _READY_S = 60
 _STOP_S = 10
 _TRIES = 3
-_PORTS = (
-    "master",
-    "master.grpc",
-    "volume",
-    "volume.grpc",
-    "filer",
-    "filer.grpc",
-    "s3",
-    "s3.grpc",
-    "admin",
-    "admin.grpc",
-)
+_PORTS = [
+    (service, kind) for service in ("master", "volume", "filer", "s3", "admin") for kind in ("", "grpc")
+]
 
 
 @dataclass(frozen=True)
@@ -44,7 +35,7 @@ class S3Server:
 
     @property
     def environment(self) -> Mapping[str, str]:
-        """What makes any AWS client use this server for S3, and nothing else of this machine's configuration."""
+        """What makes any AWS client use this server for S3, and nothing of this machine's configuration."""
         return {
             "AWS_ENDPOINT_URL_S3": self.endpoint,
             "AWS_REGION": "us-east-1",
@@ -81,7 +72,7 @@ def running(executable: str, directory: Path) -> Iterator[S3Server]:
             executable, "-logtostderr=true", "mini", "-ip=127.0.0.1", "-ip.bind=127.0.0.1", f"-dir={data}",
             f"-s3.config={config}", "-master.telemetry=false", "-webdav=false", "-admin.ui=false",
             "-s3.port.iceberg=0", "-s3.port.lance=0",
-            *(f"-{name.replace('.', '.port.') if '.' in name else f'{name}.port'}={port}" for name, port in ports.items()),
+            *(f"-{service}.port{'.' * bool(kind)}{kind}={port}" for (service, kind), port in ports.items()),
         ]  # fmt: skip
         with (directory / "weed.log").open("ab") as log:
             environment = {
@@ -93,7 +84,7 @@ def running(executable: str, directory: Path) -> Iterator[S3Server]:
                 command, cwd=directory, env=environment, stdout=log, stderr=subprocess.STDOUT
             )
         try:
-            server = S3Server(f"http://127.0.0.1:{ports['s3']}")
+            server = S3Server(f"http://127.0.0.1:{ports['s3', '']}")
             if _becomes_ready(process, server.endpoint):
                 yield server
                 return
@@ -102,7 +93,7 @@ def running(executable: str, directory: Path) -> Iterator[S3Server]:
     raise RuntimeError(f"weed does not start: see {directory / 'weed.log'}")
 
 
-def _free_ports() -> dict[str, int]:
+def _free_ports() -> dict[tuple[str, str], int]:
     """Different ones: all are held until the last is found."""
     with ExitStack() as stack:
         listeners = {name: stack.enter_context(socket.create_server(("127.0.0.1", 0))) for name in _PORTS}

@@ -19,16 +19,15 @@ import sqlite3
 import threading
 import time
 import uuid
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Self
 
-from clipline.contract.errors import ConfigurationError, Refused, Unavailable
+from clipline.contract.errors import ConfigurationError, Refused
+from clipline.database import Database
 from clipline.pipeline.ports import Message
 
-_BUSY_S = 10
 _POLL_S = 0.05
 _MOST_DELAY_S = 900
 _MOST_VISIBILITY_S = 43_200
@@ -36,18 +35,8 @@ _MOST_RECEIVED = 10
 _MOST_BYTES = 1024 * 1024  # of a message, its attributes included
 _MOST_REASON_BYTES = 1024
 _APPLICATION_ID = 0x434C5051  # "CLPQ": what tells this file from another program's database
-_FINAL = frozenset(
-    {
-        sqlite3.SQLITE_AUTH,
-        sqlite3.SQLITE_CANTOPEN,
-        sqlite3.SQLITE_CORRUPT,
-        sqlite3.SQLITE_NOTADB,
-        sqlite3.SQLITE_PERM,
-        sqlite3.SQLITE_READONLY,
-    }
-)
 
-MIGRATIONS: tuple[tuple[str, ...], ...] = (
+MIGRATIONS = (
     (
         """
         CREATE TABLE messages (
@@ -75,7 +64,7 @@ MIGRATIONS: tuple[tuple[str, ...], ...] = (
         """,
     ),
 )
-"""Entry *n* leads from ``PRAGMA user_version`` *n* to *n* + 1. Entries are only ever added."""
+"""Entries are only ever added."""
 
 
 @dataclass(frozen=True)
@@ -116,19 +105,10 @@ class SqliteQueue:
     """
 
     def __init__(self, path: Path, *, most_receives: int = 5, now_ms: Callable[[], int] = _wall_ms) -> None:
-        self._path = path
+        self._database = Database(path, "the queue", MIGRATIONS, _APPLICATION_ID)
         self._most_receives = most_receives
         self._now_ms = now_ms
         self._arrived = threading.Condition()
-        # One connection under a lock: a transaction takes about as long as the disk's fsync.
-        self._lock = threading.Lock()
-        with self._reported("open"):
-            self._db = sqlite3.connect(path, timeout=_BUSY_S, isolation_level=None, check_same_thread=False)
-        try:
-            self._prepare()
-        except BaseException:
-            self._db.close()
-            raise
 
     def __enter__(self) -> Self:
         return self
@@ -138,8 +118,7 @@ class SqliteQueue:
 
     def close(self) -> None:
         """No method works afterwards."""
-        with self._lock:
-            self._db.close()
+        self._database.close()
 
     def send(self, body: str, *, delay_s: int = 0, attributes: Mapping[str, str] | None = None) -> None:
         """As in the port: once it returns, the message survives a power cut.
@@ -152,7 +131,7 @@ class SqliteQueue:
         self._check_body(body, text)
         now_ms = self._now_ms()
         row = (str(uuid.uuid4()), body, text, now_ms, now_ms + delay_s * 1000)
-        with self._write("send to") as db:
+        with self._database.write("send to") as db:
             db.execute(
                 "INSERT INTO messages (message_id, body, attributes, sent_ms, visible_ms) "
                 "VALUES (?, ?, ?, ?, ?)",
@@ -180,7 +159,7 @@ class SqliteQueue:
 
     def delete(self, message: Message) -> None:
         """As in the port. After another delivery nothing is deleted: the message is someone else's by now."""
-        with self._write("delete from") as db:
+        with self._database.write("delete from") as db:
             db.execute(
                 "DELETE FROM messages WHERE message_id = ? AND receipt = ?",
                 (message.message_id, message.receipt),
@@ -190,14 +169,14 @@ class SqliteQueue:
         """As in the port. Raises Refused when the message was deleted, or delivered again, meanwhile."""
         _check_range("a visibility timeout", visibility_s, _MOST_VISIBILITY_S)
         operation = "change the visibility of a message in"
-        with self._write(operation) as db:
+        with self._database.write(operation) as db:
             changed = db.execute(
                 "UPDATE messages SET visible_ms = ? WHERE message_id = ? AND receipt = ?",
                 (self._now_ms() + visibility_s * 1000, message.message_id, message.receipt),
             )
             if changed.rowcount == 0:
                 cause = f"message {message.message_id} was deleted, or delivered again, meanwhile"
-                raise Refused(operation, self._target, cause)
+                raise Refused(operation, self._database.target, cause)
         if not visibility_s:
             self._wake()
 
@@ -207,17 +186,17 @@ class SqliteQueue:
             message.message_id, message.body, json.dumps(dict(message.attributes)), message.sent_ms,
             message.receive_count, _one_line(reason), self._now_ms(),
         )  # fmt: skip
-        with self._write("add a dead letter to") as db:
+        with self._database.write("add a dead letter to") as db:
             db.execute("INSERT INTO dead_letters VALUES (?, ?, ?, ?, ?, ?, ?) ON CONFLICT DO NOTHING", row)
 
     def check(self) -> None:
         """As in the port: the file is read, and locked for writing."""
-        with self._write("look up") as db:
+        with self._database.write("look up") as db:
             db.execute("SELECT count(*) FROM messages").fetchone()
 
     def dead_letters(self) -> Sequence[DeadLetter]:
         """All of them, the oldest first."""
-        with self._read("list the dead letters of") as db:
+        with self._database.read("list the dead letters of") as db:
             rows = db.execute(
                 "SELECT message_id, body, sent_ms, receive_count, '', attributes, reason, died_ms "
                 "FROM dead_letters ORDER BY died_ms, rowid"
@@ -226,12 +205,12 @@ class SqliteQueue:
 
     def remove_dead_letter(self, message_id: str) -> None:
         """Forget a dead letter; one that is not there is no error."""
-        with self._write("remove a dead letter from") as db:
+        with self._database.write("remove a dead letter from") as db:
             db.execute("DELETE FROM dead_letters WHERE message_id = ?", (message_id,))
 
     def depth(self) -> Depth:
         """How many messages there are, at one moment."""
-        with self._read("count the messages in") as db:
+        with self._database.read("count the messages in") as db:
             row = db.execute(
                 """
                 SELECT count(*) FILTER (WHERE visible_ms <= :now_ms),
@@ -245,12 +224,12 @@ class SqliteQueue:
         return Depth(*row)
 
     def _receive_now(self, most: int, visibility_s: int) -> list[Message]:
-        with self._read("receive from") as db:
+        with self._database.read("receive from") as db:
             # Looking first spares an idle receiver the lock for writing.
             due = db.execute("SELECT 1 FROM messages WHERE visible_ms <= ? LIMIT 1", (self._now_ms(),))
             if due.fetchone() is None:
                 return []
-        with self._write("receive from") as db:
+        with self._database.write("receive from") as db:
             now_ms = self._now_ms()
             self._bury(db, now_ms)
             ids = db.execute(
@@ -290,83 +269,14 @@ class SqliteQueue:
         try:
             size_bytes = len(body.encode()) + len(attributes)
         except UnicodeEncodeError as error:
-            raise Refused("send to", self._target, f"the body can't be written as UTF-8: {error}") from error
+            raise Refused(
+                "send to", self._database.target, f"the body can't be written as UTF-8: {error}"
+            ) from error
         if not body or size_bytes > _MOST_BYTES:
             cause = (
                 f"the message has {size_bytes} bytes, expected 1 to {_MOST_BYTES}" if body else "it is empty"
             )
-            raise Refused("send to", self._target, cause)
-
-    def _prepare(self) -> None:
-        with self._read("open") as db:
-            _use_wal(db)
-            db.execute("PRAGMA synchronous = FULL")
-        with self._write("open") as db:
-            (application,) = db.execute("PRAGMA application_id").fetchone()
-            (version,) = db.execute("PRAGMA user_version").fetchone()
-            (tables,) = db.execute("SELECT count(*) FROM sqlite_schema").fetchone()
-            if application != _APPLICATION_ID and (application or tables):
-                raise Refused(
-                    "open", self._target, "it is another program's database", hint="name another file"
-                )
-            if version > len(MIGRATIONS):
-                raise Refused(
-                    "open", self._target,
-                    f"it has schema {version}, this version of Clipline knows {len(MIGRATIONS)}",
-                    hint="use the newer version, or another file",
-                )  # fmt: skip
-            for statements in MIGRATIONS[version:]:
-                for statement in statements:
-                    db.execute(statement)
-            db.execute(f"PRAGMA application_id = {_APPLICATION_ID}")
-            db.execute(f"PRAGMA user_version = {len(MIGRATIONS)}")
-
-    @property
-    def _target(self) -> str:
-        return f"the queue {self._path}"
-
-    @contextmanager
-    def _read(self, operation: str) -> Iterator[sqlite3.Connection]:
-        with self._lock, self._reported(operation):
-            yield self._db
-
-    @contextmanager
-    def _write(self, operation: str) -> Iterator[sqlite3.Connection]:
-        with self._lock, self._reported(operation):
-            self._db.execute("BEGIN IMMEDIATE")
-            try:
-                yield self._db
-                self._db.execute("COMMIT")
-            except BaseException:
-                # A full disk may have rolled back already.
-                if self._db.in_transaction:
-                    self._db.execute("ROLLBACK")
-                raise
-
-    @contextmanager
-    def _reported(self, operation: str) -> Iterator[None]:
-        try:
-            yield
-        except sqlite3.Error as error:
-            code = getattr(error, "sqlite_errorcode", 0) & 0xFF  # the primary one of an extended code
-            if code in _FINAL:
-                hint = "name a file that is a queue, or none, in a folder that can be written to"
-                raise Refused(operation, self._target, str(error), hint=hint) from error
-            raise Unavailable(operation, self._target, str(error)) from error
-
-
-def _use_wal(db: sqlite3.Connection) -> None:
-    """Where several processes open a new file at once, SQLite refuses all but one without waiting."""
-    end = time.monotonic() + _BUSY_S
-    while True:
-        try:
-            db.execute("PRAGMA journal_mode = WAL")
-        except sqlite3.OperationalError as error:
-            if error.sqlite_errorcode & 0xFF != sqlite3.SQLITE_BUSY or time.monotonic() >= end:
-                raise
-            time.sleep(_POLL_S)
-        else:
-            return
+            raise Refused("send to", self._database.target, cause)
 
 
 def _message(

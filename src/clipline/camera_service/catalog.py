@@ -9,23 +9,21 @@ from __future__ import annotations
 
 import json
 import sqlite3
-import threading
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Self
 
-from clipline.contract.errors import Conflict, NotFound, Refused, Unavailable
+from clipline.contract.errors import Conflict, NotFound, Refused
 from clipline.contract.interval import Interval
 from clipline.contract.recording import ALIAS
 from clipline.contract.request import ID
 from clipline.contract.result import Status
+from clipline.database import Database
 
-_BUSY_S = 10
-_NEVER_OPENS = (sqlite3.SQLITE_NOTADB, sqlite3.SQLITE_CANTOPEN, sqlite3.SQLITE_READONLY)
+_APPLICATION_ID = 0x434C5043  # "CLPC": what tells this file from another program's database
 
-MIGRATIONS: tuple[tuple[str, ...], ...] = (
+MIGRATIONS = (
     (
         """
         CREATE TABLE cameras (
@@ -105,20 +103,7 @@ class Catalog:
     """
 
     def __init__(self, path: Path) -> None:
-        self._path = path
-        # One connection under a lock: a query takes less than a millisecond, and closing leaves nothing open.
-        self._lock = threading.Lock()
-        with self._reported("open"):
-            self._db = sqlite3.connect(path, timeout=_BUSY_S, isolation_level=None, check_same_thread=False)
-        try:
-            with self._reported("open"):
-                self._db.execute("PRAGMA journal_mode = WAL")
-                self._db.execute("PRAGMA synchronous = FULL")
-                self._db.execute("PRAGMA foreign_keys = ON")
-            self._migrate()
-        except BaseException:
-            self._db.close()
-            raise
+        self._database = Database(path, "the catalog", MIGRATIONS, _APPLICATION_ID)
 
     def __enter__(self) -> Self:
         return self
@@ -127,23 +112,22 @@ class Catalog:
         self.close()
 
     def close(self) -> None:
-        with self._lock:
-            self._db.close()
+        self._database.close()
 
     def check(self) -> None:
         """Raise Unavailable if the catalog can't be read."""
-        with self._read("check") as db:
+        with self._database.read("check") as db:
             db.execute("SELECT count(*) FROM cameras").fetchone()
 
     def cameras(self) -> Sequence[Camera]:
         """All cameras, in the order of their names."""
-        with self._read("list cameras") as db:
+        with self._database.read("list cameras") as db:
             rows = db.execute("SELECT id, alias, name FROM cameras ORDER BY name, id").fetchall()
         return [Camera(*row) for row in rows]
 
     def camera(self, camera_id: str) -> Camera:
         """Raises NotFound."""
-        with self._read("find camera") as db:
+        with self._database.read("find camera") as db:
             row = db.execute("SELECT id, alias, name FROM cameras WHERE id = ?", (camera_id,)).fetchone()
         if row is None:
             raise NotFound("find camera", camera_id, "the catalog has no such camera")
@@ -154,7 +138,7 @@ class Catalog:
 
         Raises Conflict when another camera has the alias, and Refused when id or alias can't be one.
         """
-        with self._write("store camera") as db:
+        with self._database.write("store camera") as db:
             _put_camera(
                 db, camera, "ON CONFLICT (id) DO UPDATE SET alias = excluded.alias, name = excluded.name"
             )
@@ -173,7 +157,7 @@ class Catalog:
             else "start_ms < :end_ms AND end_ms > :start_ms"
         )
         bounds = {"start_ms": interval.start_ms, "end_ms": interval.end_ms, "most": most}
-        with self._read("list recordings") as db:
+        with self._database.read("list recordings") as db:
             camera = db.execute("SELECT id FROM cameras WHERE alias = ?", (alias,)).fetchone()
             if camera is None:
                 raise NotFound("list recordings of", alias, "the catalog has no such camera")
@@ -186,7 +170,7 @@ class Catalog:
 
     def files(self) -> Mapping[str, StoredRecording]:
         """Every recording by its path: what a scan need not read again."""
-        with self._read("list files") as db:
+        with self._database.read("list files") as db:
             rows = db.execute(
                 "SELECT alias, recordings.name, path, start_ms, end_ms, size_bytes "
                 "FROM recordings JOIN cameras ON camera = id"
@@ -199,7 +183,7 @@ class Catalog:
         Cameras are added where their alias is new; what is known of the others (id and name may have been
         given by a person) stays. Raises Conflict when a new camera's id belongs to another alias.
         """
-        with self._write("replace recordings") as db:
+        with self._database.write("replace recordings") as db:
             known = {alias for (alias,) in db.execute("SELECT alias FROM cameras")}
             for camera in cameras:
                 if camera.alias not in known:
@@ -212,7 +196,7 @@ class Catalog:
 
         Raises NotFound for an unknown alias.
         """
-        with self._write("add recordings") as db:
+        with self._database.write("add recordings") as db:
             _insert_recordings(db, recordings)
 
     def put_clip(self, clip_id: str, metadata: Mapping[str, Any], updated_ms: int) -> ClipRecord:
@@ -222,7 +206,7 @@ class Catalog:
         ``status``.
         """
         row = (clip_id, json.dumps(metadata, allow_nan=False), metadata["status"], updated_ms)
-        with self._write("store clip") as db:
+        with self._database.write("store clip") as db:
             db.execute(
                 "INSERT INTO clips (clip_id, metadata, status, updated_ms) VALUES (?, ?, ?, ?) "
                 "ON CONFLICT (clip_id) DO UPDATE SET "
@@ -234,52 +218,8 @@ class Catalog:
 
     def clip(self, clip_id: str) -> ClipRecord:
         """Raises NotFound."""
-        with self._read("find clip") as db:
+        with self._database.read("find clip") as db:
             return _clip(db, clip_id)
-
-    def _migrate(self) -> None:
-        with self._write("migrate") as db:
-            (version,) = db.execute("PRAGMA user_version").fetchone()
-            if version > len(MIGRATIONS):
-                raise Refused(
-                    "open", str(self._path),
-                    f"the catalog has schema {version}, this version of Clipline knows {len(MIGRATIONS)}",
-                    hint="use the newer version, or another file",
-                )  # fmt: skip
-            for statements in MIGRATIONS[version:]:
-                for statement in statements:
-                    db.execute(statement)
-            db.execute(f"PRAGMA user_version = {len(MIGRATIONS)}")
-
-    @contextmanager
-    def _read(self, operation: str) -> Iterator[sqlite3.Connection]:
-        with self._lock, self._reported(operation):
-            yield self._db
-
-    @contextmanager
-    def _write(self, operation: str) -> Iterator[sqlite3.Connection]:
-        with self._lock, self._reported(operation):
-            self._db.execute("BEGIN IMMEDIATE")
-            try:
-                yield self._db
-                self._db.execute("COMMIT")
-            except BaseException:
-                # A full disk may have rolled back already.
-                if self._db.in_transaction:
-                    self._db.execute("ROLLBACK")
-                raise
-
-    @contextmanager
-    def _reported(self, operation: str) -> Iterator[None]:
-        try:
-            yield
-        except sqlite3.Error as error:
-            target = f"the catalog {self._path}"
-            if operation == "open" and getattr(error, "sqlite_errorcode", None) in _NEVER_OPENS:
-                raise Refused(
-                    operation, target, str(error), hint="name a file in a folder that can be written to"
-                ) from error
-            raise Unavailable(operation, target, str(error)) from error
 
 
 def _put_camera(db: sqlite3.Connection, camera: Camera, on_conflict: str = "") -> None:

@@ -78,8 +78,4 @@ def cover(interval: Interval, recordings: Iterable[Recording]) -> Coverage:
 
 def holes(coverage: Coverage, tolerance_ms: int) -> tuple[Gap, ...]:
     """The gaps that count: longer than ``tolerance_ms``."""
-    return tuple(
-        part
-        for part in coverage
-        if isinstance(part, Gap) and part.span.duration_ms > tolerance_ms
-    )
+    return tuple(part for part in coverage if isinstance(part, Gap) and part.span.duration_ms > tolerance_ms)

@@ -39,8 +39,8 @@ class CliplineError(Exception):
         self.hint = hint
 
     def __str__(self) -> str:
-        message = " ".join(super().__str__().split())
-        return f"{message} ({self.hint})" if self.hint else message
+        message = super().__str__()
+        return " ".join((f"{message} ({self.hint})" if self.hint else message).split())
 
 
 class ConfigurationError(CliplineError):
@@ -62,7 +62,7 @@ class InvalidRequest(RequestError):
         super().__init__(message)
         self.clip_id = clip_id
         self.body = body
-        """As it came."""
+        """As it came, but for entries that JSON can't carry."""
 
     @property
     def fingerprint(self) -> str:

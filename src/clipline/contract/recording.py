@@ -16,7 +16,7 @@ DEFAULT_RECORDING_KEY = "{dir}/{name}"
 ALIAS = re.compile(r"[A-Za-z0-9_-](?:[A-Za-z0-9_.-]{0,126}[A-Za-z0-9_-])?", re.ASCII)
 """What a camera's alias may look like. It becomes part of object keys, file names and URLs."""
 
-_SAFE_NAME = re.compile(r"[^/\\\x00-\x1f\x7f]{1,255}")
+_SAFE_NAME = re.compile(r"[^/\\\x00-\x1f\x7f-\x9f\ud800-\udfff]{1,255}")
 
 
 @dataclass(frozen=True)
@@ -38,23 +38,26 @@ class NameFormat:
         seconds_format = self.timestamp_format.replace("%f", "")
         if not self.old and self.timestamp_format != seconds_format:
             moment = _parse(stamp, self.timestamp_format)
-            # strptime's %f takes one to six digits and would read the 19 of :19 as 1.9 s;
-            # a time that does not print as it was read was not written in this format.
             if moment and stamp == self._print(moment):
                 return to_ms(moment), True
         moment = _parse(stamp, seconds_format)
-        return (to_ms(moment), False) if moment else None
+        # strptime takes fewer digits than it prints: %f would read the 19 of :19 as 1.9 s, and 1430
+        # would be three past two. A time that does not print as it was read is of another format.
+        if moment and stamp == moment.strftime(seconds_format):
+            return to_ms(moment), False
+        return None
 
     def name(self, alias: str, start_ms: int) -> str:
         """The file name of a recording of camera ``alias``, the other way round."""
-        moment = datetime.fromtimestamp(start_ms // 1000, UTC).replace(
-            microsecond=start_ms % 1000 * 1000
-        )
-        return f"{alias}.{self._print(moment)}.mp4"
+        return f"{alias}.{self._print(_moment(start_ms))}.mp4"
 
     def _print(self, moment: datetime) -> str:
         milliseconds = "" if self.old else f"{moment.microsecond // 1000:03d}"
         return moment.strftime(self.timestamp_format.replace("%f", milliseconds))
+
+
+def _moment(instant_ms: int) -> datetime:
+    return datetime.fromtimestamp(instant_ms // 1000, UTC).replace(microsecond=instant_ms % 1000 * 1000)
 
 
 def _parse(stamp: str, timestamp_format: str) -> datetime | None:
@@ -76,7 +79,7 @@ class Recording:
 
     def key(self, template: str, directory: str) -> str:
         """The object key under a RECORDING_KEY template such as ``{dir}/{alias}/%Y/%m/%d/{name}``."""
-        start = datetime.fromtimestamp(self.span.start_ms // 1000, UTC)
+        start = _moment(self.span.start_ms)
         key = template
         for field in sorted(set(re.findall(r"%[a-zA-Z]", template))):
             key = key.replace(field, start.strftime(field))
@@ -85,16 +88,17 @@ class Recording:
         return re.sub("/{2,}", "/", key).strip("/")
 
 
-def announced(
-    recording_url: str, alias: str, start_ms: int, end_ms: int, names: NameFormat
-) -> Recording:
+def announced(recording_url: str, alias: str, start_ms: int, end_ms: int, names: NameFormat) -> Recording:
     """The recording that an entry of the camera API announces.
 
     It starts at ``start_ms``, or at the time in its name where that is exact to the millisecond and
     less than a second off. Of the URL only the last path part is used; no host in it is contacted.
     Raises ValueError on a URL without a usable name and on an empty span.
     """
-    name = unquote(urlsplit(recording_url).path).rpartition("/")[2]
+    try:
+        name = unquote(urlsplit(recording_url).path).rpartition("/")[2]
+    except ValueError:  # brackets that hold no IPv6 address
+        name = ""
     if not _SAFE_NAME.fullmatch(name) or name in {".", ".."}:
         raise ValueError(f"recordingUrl {recording_url[:200]!r} does not end in a file name")
     match names.start_ms(name):

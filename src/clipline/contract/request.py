@@ -10,11 +10,11 @@ import ast
 import hashlib
 import json
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Annotated, Any, NoReturn
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, ValidationError
+from pydantic import BaseModel, BeforeValidator, FailFast, ValidationError
 
 from clipline.contract.errors import InvalidRequest, UnreadableRequest
 from clipline.contract.interval import LATEST_MS, Interval
@@ -24,6 +24,12 @@ ID = re.compile(r"[A-Za-z0-9_-]{1,64}", re.ASCII)
 
 MAX_BODY_BYTES = 1024 * 1024
 """SQS carries no larger message."""
+
+MAX_LITERAL_CHARACTERS = 64 * 1024
+"""Of a body in the single-quoted notation: its syntax tree takes several hundred bytes a character."""
+
+MAX_NESTING = 32
+"""Levels of lists and objects in a body, far below where Python's own limit depends on the caller."""
 
 _ID_EXPECTED = "expected 1 to 64 letters, digits, '_' or '-'"
 _TIMESTAMP_EXPECTED = "expected milliseconds since the epoch, an integer or a string of digits"
@@ -64,10 +70,18 @@ def parse_request(body: str) -> ClipRequest:
     InvalidRequest where it can; either names the key, the value and what is expected.
     """
     document = _parse_notation(body)
+    carried = {key: value for key, value in document.items() if _json_carries(value)}
     try:
-        fields = _Body.model_validate(document)
+        fields = _Body.model_validate({key: document[key] for key in _Body.model_fields if key in document})
     except ValidationError as error:
-        _raise_first(error, document)
+        _raise_first(error, carried)
+    for key in document:
+        if key not in carried:
+            raise InvalidRequest(
+                f"{shorten(key)} holds a value that JSON can't carry, or more than {MAX_NESTING} levels",
+                clip_id=fields.clipId,
+                body=carried,
+            )
     try:
         interval = Interval(fields.startTimestampInMs, fields.endTimestampInMs)
     except ValueError:
@@ -77,17 +91,20 @@ def parse_request(body: str) -> ClipRequest:
             clip_id=fields.clipId,
             body=document,
         ) from None
-    return ClipRequest(
-        fields.clipId, fields.cameraId, interval, tuple(fields.retryTimestamps), document
-    )
+    return ClipRequest(fields.clipId, fields.cameraId, interval, tuple(fields.retryTimestamps), document)
 
 
 def _parse_notation(body: str) -> dict[str, Any]:
     if len(body) > MAX_BODY_BYTES:
         raise UnreadableRequest(f"the body has {len(body)} characters, expected at most 1 MiB")
     try:
-        document = json.loads(body, parse_constant=_refuse_constant)
+        document = json.loads(body)
     except (ValueError, RecursionError):
+        if len(body) > MAX_LITERAL_CHARACTERS:
+            raise UnreadableRequest(
+                f"the body {shorten(body)} is not JSON, and with {len(body)} characters too long for a "
+                f"literal in single quotes, expected at most {MAX_LITERAL_CHARACTERS}"
+            ) from None
         try:
             document = ast.literal_eval(body.strip())
         except (ValueError, SyntaxError, TypeError, RecursionError, MemoryError):
@@ -96,17 +113,29 @@ def _parse_notation(body: str) -> dict[str, Any]:
             ) from None
     if not isinstance(document, dict) or not all(isinstance(key, str) for key in document):
         raise UnreadableRequest(f"the body {shorten(body)} is not an object with named keys")
-    try:
-        json.dumps(document, allow_nan=False)
-    except (TypeError, ValueError, RecursionError):
-        raise UnreadableRequest(
-            f"the body {shorten(body)} holds a value that JSON can't carry"
-        ) from None
     return document
 
 
-def _refuse_constant(name: str) -> NoReturn:
-    raise ValueError(f"{name} is not JSON")
+def _json_carries(value: object) -> bool:
+    """No NaN or infinity, no bytes or sets, no integer of thousands of digits, not nested too deep."""
+    level = [value]
+    for _ in range(MAX_NESTING):
+        level = [child for parent in level for child in _children(parent)]
+        if not level:
+            break
+    else:
+        return False
+    try:
+        json.dumps(value, allow_nan=False)
+    except (TypeError, ValueError):
+        return False
+    return True
+
+
+def _children(value: object) -> Iterable[object]:
+    if isinstance(value, dict):
+        return value.values()
+    return value if isinstance(value, list | tuple) else ()
 
 
 def _id(value: object) -> str:
@@ -128,16 +157,14 @@ _Timestamp = Annotated[int, BeforeValidator(_timestamp)]
 
 
 class _Body(BaseModel):
-    model_config = ConfigDict(extra="allow")
-
     clipId: _Id
     cameraId: _Id
     startTimestampInMs: _Timestamp
     endTimestampInMs: _Timestamp
-    retryTimestamps: list[_Timestamp] = []
+    retryTimestamps: Annotated[list[_Timestamp], FailFast()] = []
 
 
-def _raise_first(error: ValidationError, document: Mapping[str, Any]) -> NoReturn:
+def _raise_first(error: ValidationError, body: Mapping[str, Any]) -> NoReturn:
     """Turn pydantic's account into one line about the first wrong key; clipId goes first."""
     problem = min(error.errors(), key=lambda entry: entry["loc"][0] != "clipId")
     key = ".".join(str(part) for part in problem["loc"])
@@ -145,10 +172,18 @@ def _raise_first(error: ValidationError, document: Mapping[str, Any]) -> NoRetur
         message = f"{key} is missing"
     else:
         expected = problem["msg"].removeprefix("Value error, ")
-        message = f"{key} is {shorten(repr(problem['input']))}, {expected}"
+        message = f"{key} is {_show(problem['input'])}, {expected}"
     if problem["loc"][0] == "clipId":
         raise UnreadableRequest(message)
-    raise InvalidRequest(message, clip_id=document["clipId"], body=document)
+    raise InvalidRequest(message, clip_id=body["clipId"], body=body)
+
+
+def _show(value: object) -> str:
+    try:
+        text = ascii(value)
+    except ValueError:  # Python prints no integer of more than 4,300 digits
+        return "an integer of thousands of digits"
+    return text if len(text) <= 80 else f"{text[:79]}…"
 
 
 def shorten(text: str, most: int = 80) -> str:

@@ -3,13 +3,19 @@
 from __future__ import annotations
 
 import hashlib
+import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Any
 
+from clipline.contract.request import shorten
+
 DEFAULT_CLIP_KEY = "{cameraId}/{clipId}.mp4"
 DEFAULT_THUMBNAIL_KEY = "{cameraId}/{clipId}_{size}.{format}"
+
+_LONGEST_TOLD = 200
+"""Characters of what an invalid request holds; a notification has room for 256 KiB."""
 
 
 class Status(StrEnum):
@@ -90,9 +96,9 @@ class Result:
         """The JSON document. Keys carry a leading slash here, object keys do not."""
         document: dict[str, Any] = {
             "clipId": self.clip_id,
-            "cameraId": self.camera_id,
-            "startTimestampInMs": self.start_ms,
-            "endTimestampInMs": self.end_ms,
+            "cameraId": _told(self.camera_id),
+            "startTimestampInMs": _told(self.start_ms),
+            "endTimestampInMs": _told(self.end_ms),
             "status": str(self.status),
         }
         if self.names is not None:
@@ -112,3 +118,9 @@ class Result:
             document["reason"] = self.reason
         document["eventId"] = self.event_id
         return document | dict(self.details)
+
+
+def _told(value: Any) -> Any:
+    """``value``, or the beginning of it as JSON where it is long."""
+    text = json.dumps(value)
+    return value if len(text) <= _LONGEST_TOLD else shorten(text, _LONGEST_TOLD)

@@ -12,7 +12,6 @@ import traceback
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, NoReturn
 
-import click
 import typer
 
 from clipline import __version__
@@ -338,13 +337,7 @@ def main() -> None:
     """Run the command line of this process. An error is one line on standard error."""
     verbose = "--verbose" in sys.argv or "-v" in sys.argv
     try:
-        code = app(standalone_mode=False)
-        raise SystemExit(code)
-    except click.exceptions.Abort:
-        _fail("interrupted", 130)
-    except click.ClickException as error:
-        error.show()
-        raise SystemExit(error.exit_code) from None
+        app()
     except (CliplineError, OSError) as error:
         if verbose:
             traceback.print_exc()

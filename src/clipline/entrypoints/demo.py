@@ -107,6 +107,7 @@ def _write_event(path: Path) -> str:
     """A new request each time, or it would be a repeat; returns the message's body."""
     now_ms = time.time_ns() // 1_000_000
     event: dict[str, Any] = build_event(
+        "available",
         camera_id=SAMPLE_CAMERA_ID,
         clip_id=str(now_ms),
         interval_ms=(SAMPLE_CLIP.start_ms, SAMPLE_CLIP.end_ms),

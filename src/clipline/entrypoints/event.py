@@ -1,5 +1,6 @@
-"""SQS events to test with. Needs the standard library alone: ``scripts/create_test_event.py`` runs it where
-nothing is installed.
+"""SQS events to test with, one kind for each row of the status table.
+
+Needs the standard library alone: ``scripts/create_test_event.py`` runs this file where nothing is installed.
 """
 
 from __future__ import annotations
@@ -11,44 +12,77 @@ import os
 import re
 import sys
 import time
+import uuid
 from collections.abc import Sequence
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal, NamedTuple
 
 DEFAULT_CAMERA_ID = "1111111111111"
+DEFAULT_CAMERA_ALIAS = "test"
 
-_LIMITS_S = {"SQS_RETRY_LIMIT": 900, "OUT_OF_RANGE_LIMIT": 259_200, "VIDEO_MAX_LEN": 300}
-_STATUSES = {
-    "available": "CLIP_AVAILABLE, if the camera was recorded then",
-    "pending": "CLIP_PENDING, as long as it is not recorded yet",
-    "not_available": "CLIP_NOT_AVAILABLE, unless it was recorded",
-    "out_of_range": "CLIP_OUT_OF_RANGE",
-    "too_long": "CLIP_TOO_LONG",
+LENGTH_S = 60
+"""Of a clip, unless a length is given."""
+
+KINDS = {
+    "available": ("-a", "a clip that ended 20 minutes ago, which should be recorded by now (the default)"),
+    "pending": ("-p", "a clip that has just ended, within SQS_RETRY_LIMIT, and is not recorded yet"),
+    "not-available": ("-n", "a clip beyond SQS_RETRY_LIMIT, within OUT_OF_RANGE_LIMIT, not recorded then"),
+    "out-of-range": ("-o", "a clip beyond OUT_OF_RANGE_LIMIT"),
+    "too-long": ("-t", "a clip longer than VIDEO_MAX_LEN"),
+}
+
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+_LATEST_MS = 253_402_300_799_999  # 9999-12-31T23:59:59.999Z
+_PROMISED = {
+    # Of a clip that is available, nothing but the recordings can say so.
+    "available": ("CLIP_PENDING", "CLIP_NOT_AVAILABLE"),
+    "pending": ("CLIP_PENDING",),
+    "not-available": ("CLIP_NOT_AVAILABLE",),
+    "out-of-range": ("CLIP_OUT_OF_RANGE",),
+    "too-long": ("CLIP_TOO_LONG",),
 }
 
 
+class Limits(NamedTuple):
+    """Seconds, as in the settings of these names."""
+
+    sqs_retry_limit: int = 900
+    out_of_range_limit: int = 259_200
+    """0 is no limit."""
+    video_max_len: int = 300
+
+    def __str__(self) -> str:
+        return ", ".join(f"{name.upper()}={value}" for name, value in self._asdict().items())
+
+
 def build_event(
+    kind: str,
     *,
     camera_id: str,
     clip_id: str,
-    interval_ms: tuple[int, int],
     now_ms: int,
-    literal: bool = False,
+    limits: Limits = Limits(),  # noqa: B008 - immutable
+    interval_ms: tuple[int, int] | None = None,
+    notation: Literal["json", "literal"] = "json",
 ) -> dict[str, Any]:
-    """An SQS event with one record that was sent at ``now_ms``.
+    """An SQS event with one record, sent at ``now_ms``, that asks for a clip of one of ``KINDS``.
 
-    ``interval_ms`` is [start, end) of the clip, milliseconds since the epoch. ``literal``: the body is in
-    single quotes, as older producers write it, instead of strict JSON.
+    ``interval_ms`` is [start, end) of the clip, milliseconds since the epoch, in place of the one that
+    ``choose_interval`` finds. ``notation`` is the body's: strict JSON, or the literal in single quotes that
+    older producers write. Raises ValueError as ``choose_interval`` does, and on instants out of all range.
     """
+    start_ms, end_ms = interval_ms or choose_interval(kind, now_ms, limits)
+    if not (0 <= start_ms <= _LATEST_MS and 0 <= end_ms <= _LATEST_MS):
+        raise ValueError("the clip must lie between the years 1970 and 9999")
     request = {
         "clipId": clip_id,
         "retryTimestamps": [],
         "cameraId": camera_id,
-        "startTimestampInMs": interval_ms[0],
-        "endTimestampInMs": interval_ms[1],
+        "startTimestampInMs": start_ms,
+        "endTimestampInMs": end_ms,
     }
-    body = str(request) if literal else json.dumps(request)
+    body = json.dumps(request) if notation == "json" else ascii(request)
     return {
         "Records": [
             {
@@ -58,7 +92,7 @@ def build_event(
                 "eventSourceARN": "arn:aws:sqs:us-west-1:123456789012:MyQueue",
                 "eventSource": "aws:sqs",
                 "awsRegion": "us-west-1",
-                "messageId": f"test-{clip_id}",
+                "messageId": str(uuid.uuid4()),
                 "attributes": {
                     "ApproximateFirstReceiveTimestamp": str(now_ms + 1),
                     "SenderId": "123456789012",
@@ -71,117 +105,177 @@ def build_event(
     }
 
 
-def interval_of(kind: str, now_ms: int, length_s: int, limits_s: dict[str, int]) -> tuple[int, int]:
-    """[start, end) of a clip of that kind, milliseconds since the epoch."""
-    retry_s, range_s, longest_s = (limits_s[name] for name in _LIMITS_S)
-    end_s = {
-        "available": -retry_s - 300,
-        "pending": -min(30, retry_s // 2),
-        "not_available": -(retry_s + range_s) // 2 if range_s > retry_s else -2 * retry_s - 1,
-        "out_of_range": -max(range_s, retry_s) - 3600,
-        "too_long": -retry_s - 300,
+def choose_interval(kind: str, now_ms: int, limits: Limits, length_s: int | None = None) -> tuple[int, int]:
+    """[start, end) in milliseconds since the epoch of a clip of that kind, asked for at ``now_ms``.
+
+    Raises ValueError where the limits, or the length, leave no clip of that kind.
+    """
+    retry_s, range_s, longest_s = limits
+    recorded_s = min(1200, range_s or 1200)
+    age_s = {
+        "available": recorded_s,
+        "pending": min(30, retry_s // 2, range_s or 30),
+        "not-available": (retry_s + range_s + 1) // 2 if range_s else retry_s + 3600,
+        "out-of-range": range_s + 3600,
+        "too-long": recorded_s,
     }[kind]
-    if kind == "too_long":
-        length_s = longest_s + 60
-    end_ms = now_ms + end_s * 1000
-    return end_ms - length_s * 1000, end_ms
+    if length_s is None:
+        length_s = longest_s + 60 if kind == "too-long" else min(LENGTH_S, longest_s)
+    end_ms = now_ms - age_s * 1000
+    start_ms = end_ms - length_s * 1000
+    status = status_without_recordings(start_ms, end_ms, now_ms, limits)
+    if status not in _PROMISED[kind]:
+        raise ValueError(f"no clip of {length_s} s can be {kind}: it would be {status}, with {limits}")
+    return start_ms, end_ms
 
 
-def main(arguments: Sequence[str] | None = None, *, camera_id: str = DEFAULT_CAMERA_ID) -> int:
-    """Write the event that ``arguments`` ask for; returns the exit code."""
-    parser = _parser(camera_id)
+def status_without_recordings(start_ms: int, end_ms: int, now_ms: int, limits: Limits) -> str:
+    """What becomes of a clip that is asked for, and handled, at ``now_ms``, if nothing of it was recorded."""
+    age_ms = max(now_ms - end_ms, 0)
+    if end_ms <= start_ms:
+        return "CLIP_INVALID_REQUEST"
+    if end_ms - start_ms > limits.video_max_len * 1000:
+        return "CLIP_TOO_LONG"
+    if limits.out_of_range_limit and age_ms > limits.out_of_range_limit * 1000:
+        return "CLIP_OUT_OF_RANGE"
+    if age_ms > limits.sqs_retry_limit * 1000:
+        return "CLIP_NOT_AVAILABLE"
+    if now_ms < max(now_ms, end_ms) + limits.sqs_retry_limit * 1000:
+        return "CLIP_PENDING"
+    return "CLIP_RETRY_TIMEOUT"
+
+
+def main(
+    arguments: Sequence[str] | None = None,
+    *,
+    camera_id: str = DEFAULT_CAMERA_ID,
+    camera_alias: str = DEFAULT_CAMERA_ALIAS,
+    clip_id: str | None = None,
+    program: str = "clipline event",
+) -> int:
+    """Write the event that ``arguments`` ask for, and say what to expect of it; returns the exit code.
+
+    The camera and the clip are taken where the arguments name none; without a clip it is a new one.
+    """
+    now_us = time.time_ns() // 1000
+    now_ms = now_us // 1000
+    parser = _parser(program, camera_id, clip_id or str(now_us))
     given = parser.parse_args(arguments)
+    limits = Limits(*(_limit(parser, name, default) for name, default in Limits()._asdict().items()))
     kind = given.kind or "available"
-    now_ms = time.time_ns() // 1_000_000
-    limits_s = {name: _limit(parser, name, default) for name, default in _LIMITS_S.items()}
-    start_ms, end_ms = interval_of(kind, now_ms, given.length, limits_s)
-    expected = _STATUSES[kind]
-    if given.start is not None or given.end is not None:
-        if given.start is None:
-            start_ms, end_ms = given.end - given.length * 1000, given.end
-        else:
-            start_ms = given.start
-            end_ms = start_ms + given.length * 1000 if given.end is None else given.end
-        expected = "what the times make of it"
-    event = build_event(
-        camera_id=given.camera,
-        clip_id=given.clip_id or str(now_ms),
-        interval_ms=(start_ms, end_ms),
-        now_ms=now_ms,
-        literal=given.notation == "literal",
-    )
-    text = json.dumps(event, indent=2) + "\n"
-    if given.output == "-":
-        sys.stdout.write(text)
-        return 0
     try:
-        Path(given.output).write_text(text)
+        interval_ms = _interval(given, kind, now_ms, limits)
+        event = build_event(
+            kind, camera_id=given.camera, clip_id=given.clip_id, now_ms=now_ms, limits=limits,
+            interval_ms=interval_ms, notation=given.notation,
+        )  # fmt: skip
+    except ValueError as error:
+        parser.error(str(error))
+    text = json.dumps(event, indent=2) + "\n"
+    try:
+        if given.output == "-":
+            sys.stdout.write(text)
+        else:
+            Path(given.output).write_text(text)
     except OSError as error:
-        print(f"{parser.prog}: {given.output}: {error.strerror}", file=sys.stderr)
+        print(f"{program}: cannot write {given.output}: {error.strerror}", file=sys.stderr)
         return 1
+    alias = f" ({camera_alias})" if given.camera == camera_id else ""
     print(
-        f"Wrote {given.output}: camera {given.camera}, {_iso(start_ms)} to {_iso(end_ms)}. Expect {expected}."
+        f"Wrote {given.output}: clip {given.clip_id} of camera {given.camera}{alias}, "
+        f"{_iso(interval_ms[0])} to {_iso(interval_ms[1])}. {_expected(kind, interval_ms, now_ms, limits)}",
+        file=sys.stderr if given.output == "-" else sys.stdout,
     )
     return 0
 
 
-def _parser(camera_id: str) -> argparse.ArgumentParser:
+def _interval(given: argparse.Namespace, kind: str, now_ms: int, limits: Limits) -> tuple[int, int]:
+    if given.start is None and given.end is None:
+        return choose_interval(kind, now_ms, limits, given.length)
+    if given.start is not None and given.end is not None:
+        if given.length is not None:
+            raise ValueError("--start, --end and --length: expected two of them")
+        return given.start, given.end
+    length_ms = (LENGTH_S if given.length is None else given.length) * 1000
+    return (
+        (given.end - length_ms, given.end) if given.start is None else (given.start, given.start + length_ms)
+    )
+
+
+def _expected(kind: str, interval_ms: tuple[int, int], now_ms: int, limits: Limits) -> str:
+    status = status_without_recordings(*interval_ms, now_ms, limits)
+    if status in ("CLIP_INVALID_REQUEST", "CLIP_TOO_LONG", "CLIP_OUT_OF_RANGE"):
+        return f"Expect {status}, with {limits}."
+    if status == "CLIP_PENDING":
+        until_ms = max(now_ms, interval_ms[1]) + limits.sqs_retry_limit * 1000
+        status += f" until {_iso(until_ms)}"
+    if kind == "available":
+        return f"Expect CLIP_AVAILABLE if it was recorded, else {status}."
+    return f"Expect {status}, unless it was recorded."
+
+
+def _parser(program: str, camera_id: str, clip_id: str) -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
-        prog="clipline event" if "clipline" in Path(sys.argv[0]).name else Path(sys.argv[0]).name,
-        description="Write an SQS event that asks for a clip, sent now.",
-        epilog="SQS_RETRY_LIMIT, OUT_OF_RANGE_LIMIT and VIDEO_MAX_LEN are taken from the environment.",
+        prog=program,
+        usage="%(prog)s [-a | -p | -n | -o | -t] [options]",
+        description="Write an SQS event, sent now, that asks for a clip.",
+        epilog="SQS_RETRY_LIMIT, OUT_OF_RANGE_LIMIT and VIDEO_MAX_LEN are taken from the environment, in "
+        f"seconds; without them, {Limits()}.",
     )
     kinds = parser.add_mutually_exclusive_group()
-    for flag, kind, text in (
-        ("-a", "available", "a clip that should be there (the default)"),
-        ("-p", "pending", "a clip of just now, which may not be recorded yet"),
-        ("-n", "not_available", "a clip of long ago, but in range; give the id of a camera that was off"),
-        ("-o", "out_of_range", "a clip of too long ago"),
-        ("-t", "too_long", "a clip that is too long"),
-    ):
-        name = f"--{kind.replace('_', '-')}"
-        kinds.add_argument(flag, name, dest="kind", action="store_const", const=kind, help=text)
-    parser.add_argument("--camera", default=camera_id, metavar="ID", help="its id (%(default)s)")
-    parser.add_argument("--clip-id", metavar="ID", help="a new one each time, if none is given")
+    for kind, (flag, text) in KINDS.items():
+        kinds.add_argument(flag, f"--{kind}", dest="kind", action="store_const", const=kind, help=text)
+    parser.add_argument("--camera", type=_id, default=camera_id, metavar="ID", help="its id (%(default)s)")
     parser.add_argument(
-        "--length", type=_seconds, default=60, metavar="S", help="of the clip, seconds (%(default)s)"
+        "--clip-id", type=_id, default=clip_id, metavar="ID", help="a new one each time, if none is given"
     )
     parser.add_argument("--start", type=_instant, metavar="T", help="ISO 8601 in UTC, or milliseconds")
     parser.add_argument("--end", type=_instant, metavar="T", help="likewise")
+    parser.add_argument("--length", type=_whole_seconds, metavar="S", help=f"in seconds ({LENGTH_S})")
     parser.add_argument(
         "--notation", choices=["json", "literal"], default="json", help="of the body (%(default)s)"
     )
-    parser.add_argument("--output", default="event.json", metavar="FILE", help="- is standard output")
+    parser.add_argument(
+        "--output", default="event.json", metavar="FILE", help="- is standard output (%(default)s)"
+    )
     return parser
 
 
 def _limit(parser: argparse.ArgumentParser, name: str, default: int) -> int:
-    text = os.environ.get(name) or str(default)
-    if not re.fullmatch(r"\d{1,9}", text, re.ASCII):
-        parser.error(f"{name} is {text!r}, expected a number of seconds")
-    return int(text)
+    text = os.environ.get(name.upper()) or str(default)
+    try:
+        return _whole_seconds(text)
+    except argparse.ArgumentTypeError as error:
+        parser.error(f"{name.upper()} in the environment: {error}")
 
 
-def _seconds(text: str) -> int:
+def _id(text: str) -> str:
+    if not re.fullmatch(r"[A-Za-z0-9_-]{1,64}", text, re.ASCII):
+        raise argparse.ArgumentTypeError(f"{text!r}: expected 1 to 64 letters, digits, '_' or '-'")
+    return text
+
+
+def _whole_seconds(text: str) -> int:
     if not re.fullmatch(r"\d{1,9}", text, re.ASCII):
-        raise argparse.ArgumentTypeError(f"{text!r} is no number of seconds")
+        raise argparse.ArgumentTypeError(f"{text!r}: expected whole seconds")
     return int(text)
 
 
 def _instant(text: str) -> int:
-    if re.fullmatch(r"\d{1,15}", text, re.ASCII):
+    """Milliseconds since the epoch; digits past the millisecond are cut off."""
+    if re.fullmatch(r"\d{1,15}", text, re.ASCII) and int(text) <= _LATEST_MS:
         return int(text)
     try:
         moment = datetime.fromisoformat(text)
     except ValueError:
         moment = None
-    if moment is None or moment.tzinfo is None:
+    if moment is None or moment.utcoffset() != timedelta(0) or moment < _EPOCH:
         raise argparse.ArgumentTypeError(
-            f"{text!r} is no instant: write 2018-09-16T16:00:17.000Z, or milliseconds since the epoch"
+            f"{text!r}: expected ISO 8601 in UTC, as in 2018-09-16T16:00:17.000Z, or milliseconds"
         )
-    return round(moment.timestamp() * 1000)
+    return (moment - _EPOCH) // timedelta(milliseconds=1)
 
 
 def _iso(instant_ms: int) -> str:
-    moment = datetime.fromtimestamp(instant_ms / 1000, UTC)
-    return f"{moment:%Y-%m-%dT%H:%M:%S}.{instant_ms % 1000:03d}Z"
+    moment = _EPOCH + timedelta(milliseconds=instant_ms)
+    return moment.replace(tzinfo=None).isoformat(timespec="milliseconds") + "Z"

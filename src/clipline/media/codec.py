@@ -20,9 +20,9 @@ _PROFILES = {
     100: ("high", "cabac=1:8x8dct=1:weightp=0"),
 }
 _PIXEL_FORMATS = {(1, 8, False): "yuv420p", (1, 8, True): "yuvj420p"}
-_CRF, _MOST_QP = 16, 18
-"""Measured on noisy 1080p footage: 45 dB or better at superfast; the bound holds where the rate control
-would save bits on a busy picture."""
+_QP = 16
+"""The same for every block, so that no rate control saves where it shows: 45.5 dB on pure noise, 50 dB on
+noisy 1080p footage, both measured at ultrafast."""
 
 
 def configuration(track: Track) -> AvcConfiguration:
@@ -140,15 +140,15 @@ class Encoder:
             context.color_range = 2
         parameters = (
             f"{tools}:sps-id={form.identifier}:annexb=0:bframes=0:keyint=infinite:scenecut=0:open-gop=0:"
-            f"ref=1:stitchable=1:nal-hrd=none:aud=0:force-cfr=1:rc-lookahead=0:qpmax={_MOST_QP}"
+            f"ref=1:stitchable=1:nal-hrd=none:aud=0:force-cfr=1:rc-lookahead=0"
         )
         if sequence.chroma_location is not None:
             parameters += f":chromaloc={sequence.chroma_location}"
         context.options = {
-            "preset": "superfast",
+            "preset": "ultrafast",
             "profile": profile,
             "level": str(max(sequence.level, 10)),
-            "crf": str(_CRF),
+            "qp": str(_QP),
             "x264-params": parameters,
         }
         context.open()

@@ -9,12 +9,12 @@ is the recording's start plus its presentation time.
 from __future__ import annotations
 
 import operator
-from bisect import bisect_right
+from bisect import bisect_left, bisect_right
 from collections.abc import Sequence
 from dataclasses import dataclass
 from fractions import Fraction
 from functools import cached_property
-from itertools import accumulate, repeat
+from itertools import accumulate, chain, repeat
 
 from clipline.contract.errors import UnreadableRecording, UnsupportedMedia
 from clipline.media.boxes import Box, parse_boxes, parse_header
@@ -63,7 +63,9 @@ class Track:
     def shown(self) -> Sequence[int]:
         """Sample numbers in presentation order, without those before or after the edit list's part."""
         pts = self.pts
-        order = range(len(pts)) if self._in_order else sorted(range(len(pts)), key=pts.__getitem__)
+        if self._in_order:
+            return range(bisect_left(pts, 0), bisect_left(pts, self.end_pts))
+        order = sorted(range(len(pts)), key=pts.__getitem__)
         return [number for number in order if 0 <= pts[number] < self.end_pts]
 
     @cached_property
@@ -74,14 +76,14 @@ class Track:
         """(byte offset, size) of each sample in ``[first, stop)``."""
         places: list[tuple[int, int]] = []
         chunk = bisect_right(self.chunk_first, first) - 1
-        at = first
-        while at < stop:
-            chunk_start, chunk_stop = self.chunk_first[chunk], self.chunk_first[chunk + 1]
-            sizes = self.sizes[chunk_start : min(chunk_stop, stop)]
-            offsets = accumulate(sizes, initial=self.chunk_offsets[chunk])
-            places.extend(list(zip(offsets, sizes, strict=False))[at - chunk_start :])
-            at = min(chunk_stop, stop)
-            chunk += 1
+        chunk_stop = self.chunk_first[chunk + 1] if first < stop else stop
+        offset = self.chunk_offsets[chunk] + sum(self.sizes[self.chunk_first[chunk] : first])
+        for number, size in enumerate(self.sizes[first:stop], first):
+            if number == chunk_stop:
+                chunk += 1
+                offset, chunk_stop = self.chunk_offsets[chunk], self.chunk_first[chunk + 1]
+            places.append((offset, size))
+            offset += size
         return places
 
     @property
@@ -219,10 +221,12 @@ def _parse_track(trak: Box, movie_timescale: int, size_bytes: int) -> Track:
         if any(map(operator.ge, sync, sync[1:])) or (sync and not 0 <= sync[0] <= sync[-1] < count):
             raise UnreadableRecording("the stss box lists samples that are not there")
     chunk_first, chunk_offsets = _chunks(table, count)
-    for first, stop_, offset in zip(chunk_first, chunk_first[1:], chunk_offsets, strict=False):
-        if offset + (stop_ - first) > size_bytes:
+    if chunk_offsets:
+        last = chunk_offsets.index(max(chunk_offsets))
+        end = chunk_offsets[last] + sum(sizes[chunk_first[last] : chunk_first[last + 1]])
+        if end > size_bytes:
             raise UnreadableRecording(
-                f"it is cut off: its index points to byte {offset}, the file has {size_bytes}"
+                f"it is cut off: its index points to byte {end}, the file has {size_bytes}"
             )
     header = trak.need("tkhd").body
     return Track(
@@ -310,13 +314,12 @@ def _chunks(table: Box, count: int) -> tuple[list[int], Sequence[int]]:
     (entries,) = runs_box.unpack("I", 4)
     numbers = runs_box.table("I", 8, entries * 3)
     firsts, counts = numbers[::3], numbers[1::3]
-    per_chunk: list[int] = []
-    for number, (first, samples) in enumerate(zip(firsts, counts, strict=True)):
-        until = firsts[number + 1] - 1 if number + 1 < entries else chunks
-        if first - 1 != len(per_chunk) or until < first or samples == 0 or until > chunks:
-            raise UnreadableRecording("the stsc box does not fit the chunks")
-        per_chunk.extend(repeat(samples, until - first + 1))
+    firsts.append(chunks + 1)
+    lengths = list(map(operator.sub, firsts[1:], firsts))
+    if firsts[0] != 1 or min(lengths, default=1) < 1 or min(counts, default=1) < 1:
+        raise UnreadableRecording("the stsc box does not fit the chunks")
+    per_chunk = list(chain.from_iterable(map(repeat, counts, lengths)))
     chunk_first = list(accumulate(per_chunk, initial=0))
-    if chunk_first[-1] != count or len(per_chunk) != chunks:
+    if chunk_first[-1] != count:
         raise UnreadableRecording(f"the chunks hold {chunk_first[-1]} samples of {count}")
     return chunk_first, offsets

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from fractions import Fraction
 from itertools import chain, pairwise
 from pathlib import Path
+from typing import NamedTuple
 
 from clipline.media.codec import Encoder, EncoderFormat, configuration, decode
 from clipline.media.index import Track
@@ -21,12 +22,10 @@ _VIDEO, _AUDIO = 0, 1
 
 def needed_ranges(plan: Plan) -> dict[int, list[ByteRange]]:
     """For each source the bytes that its part of the clip is made of."""
-    ranges: dict[int, list[ByteRange]] = {}
+    places: dict[int, list[tuple[int, int]]] = {}
 
     def need(source: int, track: Track, first: int, stop: int) -> None:
-        ranges.setdefault(source, []).extend(
-            ByteRange(offset, offset + size) for offset, size in track.locate(first, stop)
-        )
+        places.setdefault(source, []).extend(track.locate(first, stop))
 
     for span in plan.spans:
         if not isinstance(span, BlackSpan):
@@ -34,7 +33,10 @@ def needed_ranges(plan: Plan) -> dict[int, list[ByteRange]]:
     for sound in plan.audio:
         if audio := plan.sources[sound.source].index.audio:
             need(sound.source, audio, sound.first, sound.stop)
-    return ranges
+    return {
+        source: [ByteRange(offset, offset + length) for offset, length in runs(sorted(pieces))]
+        for source, pieces in places.items()
+    }
 
 
 def sample_reader(track: Track, fetch: Fetch, elsewhere: ByteSource | None = None) -> Callable[[int], bytes]:
@@ -94,8 +96,7 @@ def _frame_rate(plan: Plan) -> Fraction:
     return Fraction(plan.timescale, step).limit_denominator(100_000)
 
 
-@dataclass(frozen=True)
-class _Item:
+class _Item(NamedTuple):
     """A sample on its way into the file: from a source, or from memory."""
 
     track: int

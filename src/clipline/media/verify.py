@@ -1,68 +1,115 @@
-"""The finished file, read back with FFmpeg's own demuxer and decoder, against the plan."""
+"""The finished file, read back, against the plan: by our own reader and by FFmpeg, which have to agree."""
 
 from __future__ import annotations
 
+from fractions import Fraction
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
 import av
 
-from clipline.contract.errors import VerificationFailed
+from clipline.contract.errors import MediaError, VerificationFailed
+from clipline.media.index import RecordingIndex, Track, read_index
 from clipline.media.plan import Plan
+from clipline.media.ranges import LocalSource
+
+_INDEX_ONLY = {"probesize": "32", "codec_whitelist": "none"}
+"""The index tells all that is asked; otherwise FFmpeg decodes pictures to find out more."""
+
+_AUDIO_SLACK_S = Fraction(1, 100)
+"""Silence before the audio is told in ticks of the video."""
 
 
 def verify(path: Path, plan: Plan) -> None:
     """Raises VerificationFailed where the file is not what the plan promised.
 
-    Checked: the number of frames and every presentation time, decode times that increase, audio that
-    spans the same time as the video to within two audio frames, and that the pictures at each joint
-    decode undamaged.
+    Checked: that every sample lies within the file, where FFmpeg sees it too; the number of frames and
+    every presentation time; decode times that increase and are never after presentation; audio that
+    begins with the video, to within two audio frames; and that the pictures at each joint decode
+    undamaged.
     """
-    expected = sorted(time for times in plan.span_pts for time in times)
+    clip = LocalSource(path)
     try:
-        with path.open("rb") as file, av.open(file, "r", format="mp4", buffer_size=1 << 20) as container:
-            _check(container, plan, expected)
-    except (av.FFmpegError, ValueError, IndexError, UnicodeDecodeError) as error:
+        index = read_index(clip)
+        _check_times(index, plan)
+        _check_audio(index, plan)
+        with av.open(f"file:{path}", "r", format="mp4", container_options=_INDEX_ONLY) as container:
+            _compare("video", index.video, container.streams.video[0], clip)
+            if index.audio is not None:
+                _compare("audio", index.audio, container.streams.audio[0], clip)
+            _check_joints(container.streams.video[0], index.video, plan, clip)
+    except VerificationFailed:
+        raise
+    except (MediaError, av.FFmpegError, ValueError, IndexError, UnicodeDecodeError) as error:
         raise VerificationFailed(f"the clip does not read back: {error}") from error
 
 
-def _check(container: av.container.InputContainer, plan: Plan, expected: list[int]) -> None:
-    video = container.streams.video[0]
-    if video.time_base is None or 1 / video.time_base != plan.timescale:
-        raise VerificationFailed(f"the clip's time base is {video.time_base}, planned 1/{plan.timescale}")
-    joints = _joints(plan)
-    decoder = av.CodecContext.create("h264", "r")
-    decoder.extradata = video.codec_context.extradata
-    decoder.thread_count = 1
-    times: list[int] = []
-    audio_times: list[tuple[int, int]] = []
-    last_decode: dict[int, int] = {}
-    pictures = 0
-    number = 0
-    for packet in container.demux():
-        if not packet.size:
-            continue
-        if packet.dts is None or packet.pts is None:
-            raise VerificationFailed(f"sample {number} of the clip has no time")
-        if packet.dts <= last_decode.get(packet.stream_index, packet.dts - 1):
-            raise VerificationFailed(f"decode times do not increase at {packet.dts * packet.time_base} s")
-        last_decode[packet.stream_index] = packet.dts
-        if packet.stream_index != video.index:
-            audio_times.append((packet.pts, packet.duration or 0))
-            continue
-        times.append(packet.pts)
-        if number in joints:
-            pictures += _decode(decoder, packet)
-        number += 1
-    pictures += _decode(decoder, None)
-    if sorted(times) != expected:
+def _check_times(index: RecordingIndex, plan: Plan) -> None:
+    video = index.video
+    if video.timescale != plan.timescale:
+        raise VerificationFailed(f"the clip's time base is 1/{video.timescale}, planned 1/{plan.timescale}")
+    expected = [time for times in plan.span_pts for time in times]
+    if list(video.pts) != expected:
         raise VerificationFailed(
-            f"the clip has {len(times)} frames, planned {len(expected)}; or their times differ"
+            f"the clip has {len(video)} frames, planned {len(expected)}; or their times differ"
         )
+    if video.end_pts < plan.end_pts:
+        raise VerificationFailed(f"the clip ends at tick {video.end_pts}, planned {plan.end_pts}")
+    for track in (video, index.audio):
+        if track is None:
+            continue
+        if any(later <= earlier for earlier, later in pairwise(track.decode_times)):
+            raise VerificationFailed("decode times do not increase")
+        if any(shown < decoded for shown, decoded in zip(track.pts, track.decode_times, strict=True)):
+            raise VerificationFailed("a sample is decoded after it is shown")
+
+
+def _check_audio(index: RecordingIndex, plan: Plan) -> None:
+    audio = index.audio
+    if (audio is not None) != bool(plan.audio):
+        raise VerificationFailed("the clip's audio is missing" if plan.audio else "the clip has audio")
+    if audio is None:
+        return
+    begins = plan.audio[0].start
+    if abs(audio.pts[0] - begins) > audio.timescale * _AUDIO_SLACK_S:
+        raise VerificationFailed(f"the clip's audio begins at tick {audio.pts[0]}, planned {begins}")
+    planned = sum(span.stop - span.first for span in plan.audio)
+    if len(audio) != planned:
+        raise VerificationFailed(f"the clip has {len(audio)} audio frames, planned {planned}")
+
+
+def _compare(name: str, track: Track, stream: Any, clip: LocalSource) -> None:
+    """FFmpeg sees each sample where we do, and the same time after the first."""
+    begin = track.decode_times[0]
+    ours = [
+        (time - begin, place)
+        for time, place in zip(track.decode_times, track.locate(0, len(track)), strict=True)
+    ]
+    entries = stream.index_entries
+    begin = entries[0].timestamp if len(entries) else 0
+    theirs = [(entry.timestamp - begin, (entry.pos, entry.size)) for entry in entries]
+    if ours != theirs:
+        raise VerificationFailed(f"FFmpeg reads {len(theirs)} {name} samples, or sees them elsewhere")
+    last = max(offset + size for _, (offset, size) in ours)
+    if last > clip.size_bytes:
+        raise VerificationFailed(f"{name} samples reach to byte {last}, the clip has {clip.size_bytes}")
+
+
+def _check_joints(stream: Any, video: Track, plan: Plan, clip: LocalSource) -> None:
+    decoder = av.CodecContext.create("h264", "r")
+    decoder.extradata = stream.codec_context.extradata
+    decoder.thread_count = 1
+    joints = sorted(_joints(plan))
+    pictures = 0
+    for number in joints:
+        ((offset, size),) = video.locate(number, number + 1)
+        packet = av.Packet(clip.read(offset, size))
+        packet.pts, packet.dts = video.pts[number], video.decode_times[number]
+        pictures += _decode(decoder, packet)
+    pictures += _decode(decoder, None)
     if pictures != len(joints):
         raise VerificationFailed(f"{pictures} of {len(joints)} pictures at the joints decode")
-    if bool(audio_times) != bool(plan.audio):
-        raise VerificationFailed("the clip's audio is missing")
 
 
 def _joints(plan: Plan) -> set[int]:

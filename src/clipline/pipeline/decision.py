@@ -52,15 +52,15 @@ def decide_before_reading(interval: Interval, first_asked_ms: int, limits: Limit
     if interval.duration_ms > limits.max_length_ms:
         return Decision(
             Status.TOO_LONG,
-            f"the clip would last {interval.duration_ms / 1000:g} s, "
-            f"longer than the {limits.max_length_ms / 1000:g} s allowed",
+            f"the clip would last {_seconds(interval.duration_ms)} s, "
+            f"longer than the {_seconds(limits.max_length_ms)} s allowed",
         )
     age_ms = max(first_asked_ms - interval.end_ms, 0)
     if limits.out_of_range_ms and age_ms > limits.out_of_range_ms:
         return Decision(
             Status.OUT_OF_RANGE,
-            f"the clip ended {age_ms // 1000} s before it was first asked for, "
-            f"more than the {limits.out_of_range_ms // 1000} s that recordings are kept in reach",
+            f"the clip ended {_seconds(age_ms)} s before it was first asked for, "
+            f"more than the {_seconds(limits.out_of_range_ms)} s that recordings are kept in reach",
         )
     return None
 
@@ -90,7 +90,7 @@ def decide(
         return Decision(Status.PENDING, missing)
     else:
         final = Decision(
-            Status.RETRY_TIMEOUT, f"{missing}, {limits.retry_ms // 1000} s after it was to be expected"
+            Status.RETRY_TIMEOUT, f"{missing}, {_seconds(limits.retry_ms)} s after it was to be expected"
         )
     if anything_there and limits.gap_policy is not GapPolicy.FAIL:
         return Decision(Status.AVAILABLE, partial=True)
@@ -104,5 +104,11 @@ def describe(interval: Interval, gaps: Sequence[Gap], camera: str, *, anything_t
     if not anything_there:
         return f"no recording of camera {camera} covers {interval}{why}"
     first = gaps[0].span
-    more = f" and {len(gaps) - 1} more gaps" if len(gaps) > 1 else ""
+    others = len(gaps) - 1
+    more = f" and {others} more gap{'s' if others > 1 else ''}" if others else ""
     return f"the recordings of camera {camera} leave a gap from {first}{more}{why}"
+
+
+def _seconds(duration_ms: int) -> str:
+    """``300`` or ``300.001``: exact, since a limit may be passed by a millisecond."""
+    return f"{duration_ms // 1000}.{duration_ms % 1000:03d}".rstrip("0").rstrip(".")

@@ -1,8 +1,8 @@
 """One request, from message to notification.
 
-Order of effects: thumbnails, clip, ledger, PUT, publish, acknowledge. A crash between any two leaves a
-state from which the message's next delivery ends right: what the ledger calls decided is not decided
-again, only told again.
+Order of effects: claim of the clipId, thumbnails, clip, ledger, PUT, publish, acknowledge. A crash between
+any two leaves a state from which the message's next delivery ends right: what the ledger calls decided is
+not decided again, only told again.
 """
 
 from __future__ import annotations
@@ -136,6 +136,9 @@ class ClipGenerator:
             thumbnails = ThumbnailOptions(self._options.thumbnail_sizes, self._options.names.thumbnail_format)
             report = cut.render(directory / f"{request.clip_id}.mp4", thumbnails)
             stages.begin("store")
+            known = self._claim(job)
+            if known is not None:
+                return known
             self._store(request, report)
         stages.begin("notify")
         return self._finish(job, self._available(job, report))
@@ -184,6 +187,20 @@ class ClipGenerator:
             return decision((Gap(interval, reason),), anything_there=False), None
         gaps = tuple(Gap(part.span, part.reason or "no recording") for part in cut.plan.gaps)
         return decision(gaps, anything_there=True), cut
+
+    def _claim(self, job: _Job) -> Outcome | None:
+        """Take the clipId before anything is stored under it; an outcome where another request was faster.
+
+        Two requests that use one clipId at the same time would else store over each other's clip. The claim
+        counts none of the chain's messages as handled, so that this one's next delivery is not a repeat.
+        """
+        metadata = job.result(Status.PENDING, "the clip is being made").metadata()
+        claim = LedgerEntry(job.clip_id, job.fingerprint, job.first_asked_ms, job.attempt, metadata)
+        try:
+            self._services.ledger.write(claim, replaces=None)
+        except Conflict:  # it was claimed before, mostly by this very request
+            return self._known(job)
+        return None
 
     def _store(self, request: ClipRequest, report: CutReport) -> None:
         names, store = self._options.names, self._services.destination
@@ -290,6 +307,10 @@ class _Job:
         )  # fmt: skip
 
     def result(self, status: Status, reason: str | None, **more: Any) -> Result:
+        camera_id: Any
+        start_ms: Any
+        end_ms: Any
+        retries: tuple[int, ...] = ()
         if self.request is not None:
             interval = self.request.interval
             camera_id, start_ms, end_ms = self.request.camera_id, interval.start_ms, interval.end_ms
@@ -297,7 +318,6 @@ class _Job:
         else:
             camera_id = self.body.get("cameraId")
             start_ms, end_ms = self.body.get("startTimestampInMs"), self.body.get("endTimestampInMs")
-            retries = ()
         return Result(
             self.clip_id, camera_id, start_ms, end_ms, status, self.fingerprint, retries, reason, **more
         )

@@ -7,7 +7,7 @@ import os
 import shutil
 import tempfile
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
 _PREFIX = "clipline-job-"
@@ -18,18 +18,19 @@ _LOCK = "lock"
 def job_directory(root: Path) -> Iterator[Path]:
     """A new directory under ``root``, gone when the block ends.
 
-    While the job lives it holds a lock in it, so that ``sweep`` can tell it from one whose process
-    was killed.
+    From when its lock file appears until it is gone, the job holds the lock, so that ``sweep`` can
+    tell it from one whose process was killed.
     """
     root.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(prefix=_PREFIX, dir=root) as name:
+    with ExitStack() as held, tempfile.TemporaryDirectory(prefix=_PREFIX, dir=root) as name:
         directory = Path(name)
-        descriptor = os.open(directory / _LOCK, os.O_CREAT | os.O_RDWR | os.O_CLOEXEC, 0o600)
-        try:
-            fcntl.flock(descriptor, fcntl.LOCK_EX)
-            yield directory
-        finally:
-            os.close(descriptor)
+        # Under its final name the file is never seen without its lock, not even for an instant.
+        unlocked = directory / f"{_LOCK}.new"
+        descriptor = os.open(unlocked, os.O_CREAT | os.O_RDWR | os.O_CLOEXEC, 0o600)
+        held.callback(os.close, descriptor)
+        fcntl.flock(descriptor, fcntl.LOCK_EX)
+        unlocked.rename(directory / _LOCK)
+        yield directory
 
 
 def sweep(root: Path) -> int:
