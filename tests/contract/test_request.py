@@ -160,9 +160,9 @@ def test_ids_as_they_may_be(value: str) -> None:
 
 
 BAD_TIMESTAMPS: list[Any] = [
-    ..., None, True, False, -1, LATEST_MS + 1, 10**30, 1537119363000.0, 0.5, "", " ", "-1", "+1", "1.0", "1e3",
-    "0x10", "1_000", " 1537119363000", "1537119363000\n", "١٢٣", "²", "9" * 16, "0" * 17, "9" * 5000, "now",
-    "NaN", [], [1], {}, "2018-09-16T17:36:03Z",
+    ..., None, True, False, -1, LATEST_MS + 1, 10**30, 1537119363000.0, 0.5, "", " ", "-1", "+1", "1.0",
+    "1e3", "0x10", "1_000", " 1537119363000", "1537119363000\n", "١٢٣", "²", "9" * 16, "0" * 17, "9" * 5000,
+    "now", "NaN", [], [1], {}, "2018-09-16T17:36:03Z",
 ]  # fmt: skip
 
 
@@ -226,9 +226,10 @@ def test_a_literal_that_json_cannot_carry(value: str) -> None:
 @pytest.mark.parametrize(
     "text",
     [
-        "", " ", "null", "true", "17", '"text"', "'text'", "[]", "()", "[{}]",
-        "{1: 2, 'clipId': 'x'}", "{'a'}", "{clipId: 'x'}", "{'clipId': 'x'", "{'clipId': 'x'} {}", "{'clipId': x}", "{'clipId': f'{1}'}",
-        "{'clipId': 'x' * 9}", "{'clipId': __import__('os').getcwd()}", "dict(clipId='x')", "{**{}}",
+        "", " ", "null", "true", "17", '"text"', "'text'", "[]", "()", "[{}]", "{1: 2, 'clipId': 'x'}",
+        "{'a'}", "{clipId: 'x'}", "{'clipId': 'x'", "{'clipId': 'x'} {}", "{'clipId': x}",
+        "{'clipId': f'{1}'}", "{'clipId': 'x' * 9}", "{'clipId': __import__('os').getcwd()}",
+        "dict(clipId='x')", "{**{}}",
         '{"clipId": "x"}//', "\x00", "\ufeff{}", "clipId=x", "<clip/>",
     ],
 )  # fmt: skip

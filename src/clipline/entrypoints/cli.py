@@ -90,7 +90,7 @@ def cut(
     timestamp_format: Annotated[
         str | None, typer.Option(metavar="FORMAT", help="Of the time in file names.")
     ] = None,
-    overwrite: Annotated[bool, typer.Option(help="Replace FILE where it exists.")] = False,
+    overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace FILE where it exists.")] = False,
     as_json: AsJson = False,
 ) -> None:
     """Cut a clip out of recordings in files, with exactly the frames from --start up to --end."""

@@ -15,6 +15,7 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
 from dataclasses import dataclass, field, replace
 from fractions import Fraction
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -25,7 +26,7 @@ from clipline.contract.errors import MediaError, NoFrames, UnreadableRecording
 from clipline.contract.interval import Interval
 from clipline.media.codec import can_splice, configuration, decode
 from clipline.media.index import RecordingIndex, read_index
-from clipline.media.parameter_sets import is_idr
+from clipline.media.parameter_sets import is_entry, is_idr
 from clipline.media.plan import BlackSpan, CopySpan, EncodeSpan, Plan, make_plan
 from clipline.media.ranges import ByteSource, Fetch
 from clipline.media.splice import encode_spans, needed_ranges, reference_source, sample_reader, write_clip
@@ -159,10 +160,7 @@ class Cut:
         self._stopwatch = stopwatch
         self._options = plan_options
         self._bytes_read = sum(index.bytes_read for _, index in readable)
-        sources = [
-            Source(candidate.source.name, candidate.start_ms, index, lambda _: True)
-            for candidate, index in readable
-        ]
+        sources = [Source(candidate.source.name, candidate.start_ms, index) for candidate, index in readable]
         plan = make_plan(sources, interval, **plan_options)
         self._sources = _mark_copyable(sources, plan)
         self.plan = plan
@@ -176,10 +174,11 @@ class Cut:
         """
         with ExitStack() as stack:
             self._stopwatch.begin("fetch")
-            fetches = self._fetch(stack, self.plan)
+            fetches: dict[int, Fetch] = {}
+            self._fetch(stack, self.plan, fetches)
             plan = self._refine(fetches)
-            if needed_ranges(plan) != needed_ranges(self.plan):  # a sync sample was no IDR picture
-                fetches = self._fetch(stack, plan)
+            if plan.decoded != self.plan.decoded:  # a sync sample was no IDR picture
+                self._fetch(stack, plan, fetches)
             pool = stack.enter_context(ThreadPoolExecutor(1, thread_name_prefix="thumbnails"))
             pictures = None
             if thumbnails is not None:
@@ -193,19 +192,23 @@ class Cut:
                     raise
                 output.unlink(missing_ok=True)
                 plan = self._refine(fetches, encode_all=f"the splice failed: {error}")
-                self._make(plan, self._fetch(stack, plan), output)
+                self._fetch(stack, plan, fetches)
+                self._make(plan, fetches, output)
             self._stopwatch.begin("thumbnails")
             made = pictures.result() if pictures else {}
             self._stopwatch.end()
         return CutReport(output, made, self._details(plan, output))
 
-    def _fetch(self, stack: ExitStack, plan: Plan) -> dict[int, Fetch]:
-        fetches = {
-            number: stack.enter_context(Fetch(self._bytes[number], ranges, self._directory))
-            for number, ranges in needed_ranges(plan).items()
-        }
-        self._bytes_read += sum(fetch.bytes_read for fetch in fetches.values())
-        return fetches
+    def _fetch(self, stack: ExitStack, plan: Plan, fetches: dict[int, Fetch]) -> None:
+        """Ask for what ``plan`` needs beyond what ``fetches`` have asked for already."""
+        for number, ranges in needed_ranges(plan).items():
+            before = 0
+            if number in fetches:
+                before = fetches[number].bytes_read
+                fetches[number].want(ranges)
+            else:
+                fetches[number] = stack.enter_context(Fetch(self._bytes[number], ranges, self._directory))
+            self._bytes_read += fetches[number].bytes_read - before
 
     def _refine(self, fetches: Mapping[int, Fetch], encode_all: str | None = None) -> Plan:
         """The plan again, now that it can be seen which sync samples are IDR pictures."""
@@ -215,11 +218,19 @@ class Cut:
                 return source
             video = source.index.video
             length_bytes = configuration(video).length_bytes
-            read = sample_reader(video, fetches[number], self._bytes[number])
-            return replace(source, is_idr=lambda sample: is_idr(read(sample), length_bytes))
+            read = sample_reader(video, fetches[number], partial(self._read_more, number))
+            return replace(
+                source,
+                is_idr=lambda sample: is_idr(read(sample), length_bytes),
+                is_entry=lambda sample: is_entry(read(sample), length_bytes),
+            )
 
         sources = [checked(number, source) for number, source in enumerate(self._sources)]
         return make_plan(sources, self._interval, **self._options, encode_all=encode_all)
+
+    def _read_more(self, number: int, offset: int, size: int) -> bytes:
+        self._bytes_read += size
+        return self._bytes[number].read(offset, size)
 
     def _make(self, plan: Plan, fetches: Mapping[int, Fetch], output: Path) -> None:
         self._stopwatch.begin("encode")

@@ -15,8 +15,11 @@ from fractions import Fraction
 from clipline.contract.errors import UnreadableRecording, UnsupportedMedia
 from clipline.media.bits import BitReader, unescape
 
-IDR, SPS, PPS = 5, 7, 8
+IDR, SEI, SPS, PPS = 5, 6, 7, 8
 """NAL unit types, table 7-1."""
+
+_RECOVERY_POINT = 6
+"""Type of the SEI message, section D.1.8."""
 
 _WITH_CHROMA_FIELDS = frozenset({100, 110, 122, 244, 44, 83, 86, 118, 128, 138, 139, 134, 135})
 _SAR = (
@@ -247,4 +250,37 @@ def is_idr(sample: bytes, length_bytes: int) -> bool:
         kind = unit[0] & 31
         if 1 <= kind <= IDR:
             return kind == IDR
+    return False
+
+
+def is_entry(sample: bytes, length_bytes: int) -> bool:
+    """Whether a decoder that begins here gets every picture right that is shown from this one on.
+
+    True for an IDR picture, and for the first picture of an open group, which says so by a recovery point
+    that lies no frame ahead (section D.2.8). What is shown before it may need pictures from before it.
+    """
+    for unit in split_units(sample, length_bytes):
+        kind = unit[0] & 31
+        if kind == SEI and _recovers_at_once(unescape(unit[1:])):
+            return True
+        if 1 <= kind <= IDR:
+            return kind == IDR
+    return False
+
+
+def _recovers_at_once(payload: bytes) -> bool:
+    """Whether one of the messages (section 7.3.2.3.1) is a recovery point with a frame count of 0."""
+    at = 0
+    while at + 2 < len(payload):
+        fields = []
+        for _ in range(2):  # type and size: as many 255 as fit, then the rest
+            value = 0
+            while at < len(payload) and payload[at] == 255:
+                value, at = value + 255, at + 1
+            value, at = value + (payload[at] if at < len(payload) else 0), at + 1
+            fields.append(value)
+        kind, size = fields
+        if kind == _RECOVERY_POINT:
+            return BitReader(payload[at : at + size]).ue() == 0
+        at += size
     return False

@@ -88,6 +88,11 @@ class Plan:
         return sum(len(span.frames) for span in self.spans if isinstance(span, EncodeSpan))
 
     @property
+    def decoded(self) -> Sequence[tuple[int, int, int]]:
+        """(source, first, stop) of the samples that each span needs."""
+        return [(one.source, one.first, one.stop) for one in self.spans if not isinstance(one, BlackSpan)]
+
+    @property
     def gaps(self) -> Sequence[CoveredPart]:
         return [part for part in self.parts if part.recording is None]
 
@@ -219,12 +224,13 @@ def _first_idr(source: Source, stop: int, wanted: set[int]) -> int | None:
 
 
 def _decoder_entry(source: Source, frame: int) -> int:
-    """The last IDR picture that is decoded no later than ``frame``."""
-    syncs = _sync_samples(source.index.video)
+    """The last sample to begin decoding at that is neither decoded nor shown after ``frame``."""
+    video = source.index.video
+    syncs = _sync_samples(video)
     for at in range(bisect_left(syncs, frame + 1) - 1, -1, -1):
-        if source.is_idr(syncs[at]):
+        if video.pts[syncs[at]] <= video.pts[frame] and source.is_entry(syncs[at]):
             return syncs[at]
-    raise UnsupportedMedia(f"{source.name} has no IDR picture before the frames asked")
+    raise UnsupportedMedia(f"{source.name} has no picture to begin decoding at before the frames asked")
 
 
 def _closed_end(video: Track, begin: int, stop: int, wanted: set[int]) -> int:

@@ -84,33 +84,67 @@ def coalesce(ranges: Iterable[ByteRange], within_bytes: int = COALESCE_BYTES) ->
     return merged
 
 
+def missing(wanted: Iterable[ByteRange], held: Sequence[ByteRange]) -> list[ByteRange]:
+    """What of ``wanted`` lies in none of ``held``; either is in order and without overlap."""
+    left: list[ByteRange] = []
+    for part in wanted:
+        at = part.start
+        for one in held:
+            if one.stop <= at or one.start >= part.stop:
+                continue
+            if one.start > at:
+                left.append(ByteRange(at, one.start))
+            at = one.stop
+        if at < part.stop:
+            left.append(ByteRange(at, part.stop))
+    return left
+
+
+def _check(source: ByteSource, ranges: Iterable[ByteRange]) -> list[ByteRange]:
+    """``ranges`` coalesced. Raises UnreadableRecording where they lie beyond the source."""
+    wanted = coalesce(ranges)
+    if wanted and wanted[-1].stop > source.size_bytes:
+        raise UnreadableRecording(
+            f"{source.name} is cut off: its index points to byte {wanted[-1].stop}, it has {source.size_bytes}"
+        )
+    return wanted
+
+
 class Fetch:
     """The bytes of ``ranges`` of one source. A context manager: closing it drops the spool."""
 
     def __init__(self, source: ByteSource, ranges: Iterable[ByteRange], directory: Path) -> None:
         self._source = source
-        wanted = coalesce(ranges)
-        if wanted and wanted[-1].stop > source.size_bytes:
-            raise UnreadableRecording(
-                f"{source.name} is cut off: its index points to byte {wanted[-1].stop}, "
-                f"it has {source.size_bytes}"
-            )
-        self.bytes_read = sum(part.stop - part.start for part in wanted)
+        wanted = _check(source, ranges)
         self._parts: list[ByteRange] = []
-        self._arrivals: list[Future[None]] = []
+        self._arrivals: dict[ByteRange, Future[None]] = {}
         self._pool: ThreadPoolExecutor | None = None
         if source.local_path is not None:
             self._file_descriptor = os.open(source.local_path, os.O_RDONLY | os.O_CLOEXEC)
-            return
-        with tempfile.TemporaryFile(dir=directory, prefix="spool-") as spool:
-            self._file_descriptor = os.dup(spool.fileno())
-        self._parts = [
+        else:
+            with tempfile.TemporaryFile(dir=directory, prefix="spool-") as spool:
+                self._file_descriptor = os.dup(spool.fileno())
+            self._pool = ThreadPoolExecutor(REQUESTS_AT_A_TIME, thread_name_prefix="fetch")
+        self._ask_for(wanted)
+
+    @property
+    def bytes_read(self) -> int:
+        """What has been asked for so far."""
+        return sum(part.stop - part.start for part in self._parts)
+
+    def want(self, ranges: Iterable[ByteRange]) -> None:
+        """Ask for more; what was asked for before is not read again."""
+        self._ask_for(missing(_check(self._source, ranges), self._parts))
+
+    def _ask_for(self, wanted: Iterable[ByteRange]) -> None:
+        parts = [
             ByteRange(start, min(start + PART_BYTES, whole.stop))
             for whole in wanted
             for start in range(whole.start, whole.stop, PART_BYTES)
         ]
-        self._pool = ThreadPoolExecutor(REQUESTS_AT_A_TIME, thread_name_prefix="fetch")
-        self._arrivals = [self._pool.submit(self._land, part) for part in self._parts]
+        if self._pool is not None:
+            self._arrivals |= {part: self._pool.submit(self._land, part) for part in parts}
+        self._parts = sorted([*self._parts, *parts], key=lambda part: part.start)
 
     def __enter__(self) -> Self:
         return self
@@ -172,7 +206,7 @@ class Fetch:
         if covering is None:
             raise MediaError(f"bytes {offset} to {offset + length} of {self._source.name} were not fetched")
         for number in covering:
-            self._arrivals[number].result()
+            self._arrivals[self._parts[number]].result()
 
 
 def _pread(descriptor: int, offset: int, length: int, name: str) -> bytes:

@@ -15,7 +15,7 @@ from clipline.media.index import Track
 from clipline.media.mux import Chunk, OutputTrack, file_head, visual_entry
 from clipline.media.parameter_sets import AvcConfiguration
 from clipline.media.plan import BlackSpan, CopySpan, EncodeSpan, Plan
-from clipline.media.ranges import ByteRange, ByteSource, Fetch, runs
+from clipline.media.ranges import ByteRange, Fetch, runs
 
 _VIDEO, _AUDIO = 0, 1
 
@@ -39,13 +39,15 @@ def needed_ranges(plan: Plan) -> dict[int, list[ByteRange]]:
     }
 
 
-def sample_reader(track: Track, fetch: Fetch, elsewhere: ByteSource | None = None) -> Callable[[int], bytes]:
-    """Reads one sample by its number; what was not fetched, from ``elsewhere``."""
+def sample_reader(
+    track: Track, fetch: Fetch, elsewhere: Callable[[int, int], bytes] | None = None
+) -> Callable[[int], bytes]:
+    """Reads one sample by its number; what was not fetched, by ``elsewhere(offset, size)``."""
 
     def read(number: int) -> bytes:
         ((offset, size),) = track.locate(number, number + 1)
         if elsewhere is not None and not fetch.holds(offset, size):
-            return elsewhere.read(offset, size)
+            return elsewhere(offset, size)
         return fetch.read(offset, size)
 
     return read

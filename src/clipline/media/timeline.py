@@ -19,8 +19,8 @@ from clipline.media.index import RecordingIndex
 ROUNDING_MS = 1
 """Recordings' starts are told in whole milliseconds: an overlap shorter than that is none."""
 
-IsIdr = Callable[[int], bool]
-"""Whether a sync sample, by its number, is an IDR picture."""
+AskSample = Callable[[int], bool]
+"""A question about a sync sample, by its number."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -31,7 +31,10 @@ class Source:
     start_ms: int
     """Wall time of its movie timeline's zero."""
     index: RecordingIndex
-    is_idr: IsIdr
+    is_idr: AskSample = lambda _: True
+    """Whether it is an IDR picture, where a copy may begin."""
+    is_entry: AskSample = lambda _: True
+    """Whether a decoder may begin there, for what is shown from there on."""
     copyable: bool = True
     """Whether its pictures fit the clip's parameter sets; otherwise they are encoded to match."""
 

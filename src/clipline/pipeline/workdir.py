@@ -37,6 +37,8 @@ def sweep(root: Path) -> int:
     """Remove the directories of dead jobs under ``root``; returns how many. Nothing else is touched."""
     removed = 0
     for directory in root.glob(f"{_PREFIX}*"):
+        if directory.is_symlink():
+            continue
         try:
             descriptor = os.open(directory / _LOCK, os.O_RDWR | os.O_CLOEXEC)
         except OSError:  # just being made, or being removed by its own job
@@ -46,8 +48,9 @@ def sweep(root: Path) -> int:
         except OSError:
             continue
         else:
-            shutil.rmtree(directory, ignore_errors=True)
-            removed += 1
+            if os.fstat(descriptor).st_nlink:  # else its own job has removed it meanwhile
+                shutil.rmtree(directory, ignore_errors=True)
+                removed += 1
         finally:
             os.close(descriptor)
     return removed
