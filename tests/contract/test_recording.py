@@ -36,7 +36,8 @@ def test_names_that_tell_the_time(names: NameFormat, name: str, expected: tuple[
 
 @pytest.mark.parametrize(
     "name",
-    ["cam.mp4", ".mp4", "cam.20181331T025200051.mp4", "cam.20181031T02520005.mp4", "cam.2018103102x.mp4"],
+    ["cam.mp4", ".mp4", "cam.20181331T025200051.mp4", "cam.20181031T02520005.mp4", "cam.2018103102x.mp4",
+     "cam.20181031T1430.mp4"],
 )  # fmt: skip
 def test_names_that_tell_nothing(name: str) -> None:
     assert NEW.start_ms(name) is None

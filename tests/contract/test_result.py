@@ -93,3 +93,16 @@ def test_an_invalid_request_is_told_as_it_came() -> None:
         "soon",
         [1],
     )
+
+
+@pytest.mark.parametrize(
+    ("value", "beginning"),
+    [("x" * 900_000, '"xxx'), ([0] * 1000, "[0, 0"), ({"a": "é" * 500}, '{"a": '), (10**400, "1000")],
+    ids=["text", "list", "object", "number"],
+)
+def test_of_a_long_value_the_beginning_is_told(value: Any, beginning: str) -> None:
+    """A notification has room for 256 KiB, a message for 1 MiB of anything."""
+    metadata = Result("clip", value, value, value, Status.INVALID_REQUEST, "00", reason="no").metadata()
+    for key in ("cameraId", "startTimestampInMs", "endTimestampInMs"):
+        assert metadata[key].startswith(beginning)
+    assert len(json.dumps(metadata)) < 2000

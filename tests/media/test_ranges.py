@@ -78,6 +78,17 @@ def test_a_fetch_reads_each_byte_once_and_gives_what_was_there(parts: list[ByteR
         assert len(_bytes_of(source.reads)) == fetch.bytes_read
 
 
+@given(ranges, ranges)
+def test_more_is_read_without_reading_anything_twice(parts: list[ByteRange], more: list[ByteRange]) -> None:
+    source = MemorySource()
+    with tempfile.TemporaryDirectory() as name, Fetch(source, parts, Path(name)) as fetch:
+        fetch.want(more)
+        for part in [*parts, *more]:
+            assert fetch.read(part.start, part.stop - part.start) == DATA[part.start : part.stop]
+        assert fetch.bytes_read == sum(read.stop - read.start for read in source.reads)
+        assert len(_bytes_of(source.reads)) == fetch.bytes_read
+
+
 @given(st.lists(st.tuples(st.integers(0, 50), st.integers(1, 5)), max_size=20))
 def test_runs_join_neighbours_and_keep_the_order(pieces: list[tuple[int, int]]) -> None:
     joined = runs(pieces)

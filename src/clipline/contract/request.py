@@ -72,7 +72,7 @@ def parse_request(body: str) -> ClipRequest:
     document = _parse_notation(body)
     carried = {key: value for key, value in document.items() if _json_carries(value)}
     try:
-        fields = _Body.model_validate({key: document[key] for key in _Body.model_fields if key in document})
+        fields = _Body.model_validate(document)
     except ValidationError as error:
         _raise_first(error, carried)
     for key in document:
@@ -157,6 +157,8 @@ _Timestamp = Annotated[int, BeforeValidator(_timestamp)]
 
 
 class _Body(BaseModel):
+    """What we know of a body; clipId stands first, since without it nobody can be told."""
+
     clipId: _Id
     cameraId: _Id
     startTimestampInMs: _Timestamp
@@ -165,8 +167,8 @@ class _Body(BaseModel):
 
 
 def _raise_first(error: ValidationError, body: Mapping[str, Any]) -> NoReturn:
-    """Turn pydantic's account into one line about the first wrong key; clipId goes first."""
-    problem = min(error.errors(), key=lambda entry: entry["loc"][0] != "clipId")
+    """Turn pydantic's account into one line about the first wrong key, in the order of ``_Body``."""
+    problem = error.errors()[0]
     key = ".".join(str(part) for part in problem["loc"])
     if problem["type"] == "missing":
         message = f"{key} is missing"

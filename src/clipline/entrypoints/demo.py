@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import shutil
+import sys
 import threading
 import time
 from pathlib import Path
@@ -58,7 +60,7 @@ def demo(data: Path, console: Console) -> int:
     say(
         f"\nFrom the queue to the notification in {spent_s:.2f} s. Play the clip: the clock and the frame\n"
         "number in its pictures show that it begins and ends exactly where it was asked to.\n"
-        f"A repeat makes nothing twice: clipline invoke --data {data} {event_file}"
+        f"A repeat makes nothing twice: {_own_name()} invoke --data {data} {event_file}"
     )
     return exit_code(results)
 
@@ -101,6 +103,14 @@ def make_sample_footage(
     text = f"{verb} from {iso(start_ms)} on, in {folder}/"
     console.print(escape(text), highlight=False, soft_wrap=True)
     return files
+
+
+def _own_name() -> str:
+    """What to type for this program where it isn't on the path."""
+    if shutil.which("clipline"):
+        return "clipline"
+    path = Path(sys.argv[0]).absolute()
+    return str(path.relative_to(Path.cwd())) if path.is_relative_to(Path.cwd()) else str(path)
 
 
 def _write_event(path: Path) -> str:

@@ -105,7 +105,8 @@ def _check(source: ByteSource, ranges: Iterable[ByteRange]) -> list[ByteRange]:
     wanted = coalesce(ranges)
     if wanted and wanted[-1].stop > source.size_bytes:
         raise UnreadableRecording(
-            f"{source.name} is cut off: its index points to byte {wanted[-1].stop}, it has {source.size_bytes}"
+            f"{source.name} is cut off: its index points to byte {wanted[-1].stop}, "
+            f"it has {source.size_bytes}"
         )
     return wanted
 
@@ -186,17 +187,17 @@ class Fetch:
         """Whether these bytes were asked for."""
         return self._pool is None or self._covering(offset, length) is not None
 
-    def _covering(self, offset: int, length: int) -> range | None:
-        """Which parts these bytes lie in; None where some lie in none."""
-        first = max(bisect_right(self._parts, offset, key=lambda part: part.start) - 1, 0)
+    def _covering(self, offset: int, length: int) -> Sequence[ByteRange] | None:
+        """The parts that these bytes lie in; None where some lie in none."""
+        parts = self._parts
+        first = max(bisect_right(parts, offset, key=lambda part: part.start) - 1, 0)
         at = offset
-        for number in range(first, len(self._parts)):
-            part = self._parts[number]
-            if not part.start <= at < part.stop:
+        for number in range(first, len(parts)):
+            if not parts[number].start <= at < parts[number].stop:
                 return None
-            at = part.stop
+            at = parts[number].stop
             if at >= offset + length:
-                return range(first, number + 1)
+                return parts[first : number + 1]
         return None
 
     def _wait(self, offset: int, length: int) -> None:
@@ -205,8 +206,8 @@ class Fetch:
         covering = self._covering(offset, length)
         if covering is None:
             raise MediaError(f"bytes {offset} to {offset + length} of {self._source.name} were not fetched")
-        for number in covering:
-            self._arrivals[self._parts[number]].result()
+        for part in covering:
+            self._arrivals[part].result()
 
 
 def _pread(descriptor: int, offset: int, length: int, name: str) -> bytes:

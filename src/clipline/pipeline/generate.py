@@ -166,7 +166,8 @@ class ClipGenerator:
             return announced, None
         candidates: list[Candidate] = []
         missing: list[tuple[Interval, str]] = []
-        for recording in {piece.recording.name: piece.recording for piece in pieces}.values():
+        # All that overlap it, not only those that own a piece: if one is missing, another may stand in.
+        for recording in {one.name: one for one in recordings if one.span & interval}.values():
             key = recording.key(options.recording_key, options.recording_directory)
             try:
                 source = StoreSource(self._services.origin, key, recording.name)
