@@ -24,6 +24,7 @@ def instants_of(*intervals: Interval) -> set[int]:
 
 
 @given(intervals, intervals)
+@example(Interval(0, 5), Interval(5, 9))
 def test_and_within_and_touching(a: Interval, b: Interval) -> None:
     both = instants_of(a) & instants_of(b)
     assert (instants_of(a & b) if a & b else set()) == both  # type: ignore[arg-type]

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
+from typing import Any
 
 import av
 from av.codec.context import Flags
@@ -101,10 +102,21 @@ def _decode_all(
     time_base: Fraction,
 ) -> Iterator[av.VideoFrame]:
     for number in numbers:
-        packet = av.Packet(read(number))
+        packet = make_packet(read(number))
         packet.pts, packet.dts, packet.time_base = track.pts[number], track.decode_times[number], time_base
         yield from context.decode(packet)
     yield from context.decode(None)
+
+
+def make_packet(data: bytes) -> av.Packet[Any]:
+    """A packet that holds a copy of ``data``.
+
+    ``av.Packet(data)`` would hold ``data`` itself, and a decoder's thread has to wait for the interpreter
+    to let go of it: with a decoder that is given up halfway, the interpreter waits for the thread as well.
+    """
+    packet: av.Packet[Any] = av.Packet(len(data))
+    packet.update(data)
+    return packet
 
 
 @dataclass(frozen=True)

@@ -29,6 +29,8 @@ COPYABLE_AUDIO = frozenset({"mp4a", "Opus", "ac-3", "ec-3", "alac", "fLaC", ".mp
 """Audio that goes from one MP4 to another as it is."""
 
 _FIRST_READ_BYTES = 8 * 1024
+_MOST_HEADERS = 32
+"""How many boxes may stand behind the first read and before the index: each costs a request."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -124,6 +126,7 @@ def _read_moov(source: ByteSource) -> tuple[Box, int]:
     if len(head) < 12 or head[4:8] not in {b"ftyp", b"moov", b"mdat", b"free", b"wide", b"skip"}:
         raise UnreadableRecording(f"it is no MP4 file: it begins with {head[:12]!r}")
     at = 0
+    headers_left = _MOST_HEADERS
     while at < size_bytes:
         if at + 16 > len(head):
             if at >= _FIRST_READ_BYTES and size_bytes - at <= MAX_MOOV_BYTES and at > size_bytes // 2:
@@ -134,6 +137,9 @@ def _read_moov(source: ByteSource) -> tuple[Box, int]:
                     if found.kind == "moov":
                         return found, bytes_read
                 break
+            if not headers_left:
+                raise UnreadableRecording(f"its index stands behind more than {_MOST_HEADERS} other boxes")
+            headers_left -= 1
             header = source.read(at, min(16, size_bytes - at))
             bytes_read += len(header)
         else:

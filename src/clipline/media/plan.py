@@ -24,6 +24,7 @@ from clipline.contract.coverage import GapPolicy
 from clipline.contract.errors import NoFrames, UnsupportedMedia
 from clipline.contract.interval import Interval
 from clipline.media.index import Track
+from clipline.media.sound import audio_form
 from clipline.media.timeline import CoveredPart, Source, Stretch, find_stretches, lay_out
 
 MAX_TIMESCALE = 10_000_000
@@ -253,13 +254,17 @@ def _closed_end(video: Track, begin: int, stop: int, wanted: set[int]) -> int:
 def _plan_audio(
     sources: Sequence[Source], stretches: Sequence[Stretch], zeros_ms: Sequence[Fraction]
 ) -> list[AudioSpan]:
-    """Whole audio frames, each stretch's at its own wall time, so that drift can't add up."""
+    """Whole audio frames, each stretch's at its own wall time, so that drift can't add up.
+
+    One track has one form: a recording whose audio has another than the first one's stays silent.
+    """
     spans: list[AudioSpan] = []
+    form = None
     sounds_until = None  # wall time
     for position, (stretch, zero_ms) in enumerate(zip(stretches, zeros_ms, strict=True)):
         source = sources[stretch.source]
         audio = source.index.audio
-        if audio is None:
+        if audio is None or audio_form(audio) != (form := form or audio_form(audio)):
             continue
         until = stretch.following_ms
         if position + 1 < len(stretches):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import mmap
 from fractions import Fraction
 from itertools import pairwise
 from pathlib import Path
@@ -10,6 +11,7 @@ from typing import Any
 import av
 
 from clipline.contract.errors import MediaError, VerificationFailed
+from clipline.media.codec import configuration, make_packet
 from clipline.media.index import RecordingIndex, Track, read_index
 from clipline.media.plan import Plan
 from clipline.media.ranges import LocalSource
@@ -27,7 +29,7 @@ def verify(path: Path, plan: Plan) -> None:
     Checked: that every sample lies within the file, where FFmpeg sees it too; the number of frames and
     every presentation time; decode times that increase and are never after presentation; audio that
     begins with the video, to within two audio frames; and that the pictures at each joint decode
-    undamaged.
+    undamaged. Other pictures are not decoded; that they consist of NAL units is checked.
     """
     clip = LocalSource(path)
     try:
@@ -39,6 +41,7 @@ def verify(path: Path, plan: Plan) -> None:
             if index.audio is not None:
                 _compare("audio", index.audio, container.streams.audio[0], clip)
             _check_joints(container.streams.video[0], index.video, plan, clip)
+        _check_units(path, index.video)
     except VerificationFailed:
         raise
     except (MediaError, av.FFmpegError, ValueError, IndexError, UnicodeDecodeError) as error:
@@ -96,6 +99,20 @@ def _compare(name: str, track: Track, stream: Any, clip: LocalSource) -> None:
         raise VerificationFailed(f"{name} samples reach to byte {last}, the clip has {clip.size_bytes}")
 
 
+def _check_units(path: Path, video: Track) -> None:
+    """Each picture is a run of NAL units that fill it: an index that points elsewhere would show here."""
+    length_bytes = configuration(video).length_bytes
+    with path.open("rb") as file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as data:
+        for number, (offset, size) in enumerate(video.locate(0, len(video))):
+            at = offset
+            while at < offset + size:
+                unit = at + length_bytes
+                unit_bytes = int.from_bytes(data[at:unit], "big")
+                at = unit + unit_bytes
+                if not unit_bytes or at > offset + size or data[unit] & 0x80:
+                    raise VerificationFailed(f"frame {number} of the clip is no coded picture")
+
+
 def _check_joints(stream: Any, video: Track, plan: Plan, clip: LocalSource) -> None:
     decoder = av.CodecContext.create("h264", "r")
     decoder.extradata = stream.codec_context.extradata
@@ -104,7 +121,7 @@ def _check_joints(stream: Any, video: Track, plan: Plan, clip: LocalSource) -> N
     pictures = 0
     for number in joints:
         ((offset, size),) = video.locate(number, number + 1)
-        packet = av.Packet(clip.read(offset, size))
+        packet = make_packet(clip.read(offset, size))
         packet.pts, packet.dts = video.pts[number], video.decode_times[number]
         pictures += _decode(decoder, packet)
     pictures += _decode(decoder, None)
