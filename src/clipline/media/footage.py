@@ -157,18 +157,21 @@ def _write(path: Path, start_ms: int, footage: Footage, camera: str, on_progress
         # One thread draws while another encodes, which lets go of the interpreter.
         with ThreadPoolExecutor(1, thread_name_prefix="footage") as encoder:
             pending: deque[Future[None]] = deque()
-            for number in range(footage.frames):
-                time_s = number / footage.frame_rate
-                frame = scene.draw(footage.first_number + number, start_ms + time_s * 1000)
-                frame.pts, frame.time_base = number, 1 / footage.frame_rate
-                if footage.colour_tagged:
-                    frame.colorspace, frame.color_range = _ITU709, _LIMITED_RANGE
-                pending.append(encoder.submit(write, frame, time_s))
-                if len(pending) > _FRAMES_AHEAD:
-                    pending.popleft().result()
-                on_progress(number + 1, footage.frames)
-            for written in pending:
-                written.result()
+            try:
+                for number in range(footage.frames):
+                    time_s = number / footage.frame_rate
+                    frame = scene.draw(footage.first_number + number, start_ms + time_s * 1000)
+                    frame.pts, frame.time_base = number, 1 / footage.frame_rate
+                    if footage.colour_tagged:
+                        frame.colorspace, frame.color_range = _ITU709, _LIMITED_RANGE
+                    pending.append(encoder.submit(write, frame, time_s))
+                    if len(pending) > _FRAMES_AHEAD:
+                        pending.popleft().result()
+                    on_progress(number + 1, footage.frames)
+                for written in pending:
+                    written.result()
+            finally:
+                encoder.shutdown(cancel_futures=True)
         container.mux(video.encode(None))
         if sound is not None:
             sound.finish(footage.frames / footage.frame_rate)
@@ -178,8 +181,7 @@ def _video_stream(container: av.container.OutputContainer, footage: Footage) -> 
     rate = footage.frame_rate
     group = max(round(footage.gop_s * rate), 1)
     stream = container.add_stream(footage.encoder, rate=rate)
-    if not isinstance(stream, av.VideoStream):
-        raise ValueError(f"encoder {footage.encoder!r} makes no video")
+    assert isinstance(stream, av.VideoStream)
     context = stream.codec_context
     context.width, context.height, context.pix_fmt = footage.width, footage.height, "yuv420p"
     context.time_base = 1 / rate
