@@ -12,7 +12,7 @@ from clipline.camera_service.scan import camera_id, scan
 from clipline.contract.errors import NotFound, UnreadableRecording
 from clipline.contract.interval import LATEST_MS, Interval
 from clipline.contract.recording import NameFormat
-from clipline.contract.request import ID
+from clipline.contract.text import ID
 
 START_MS = 1_537_113_617_000  # 2018-09-16T16:00:17.000Z
 STAMP = "20180916T160017000"

@@ -61,7 +61,9 @@ def test_samples_differ_where_the_requirements_say(name):
 
 
 def make(*arguments):
-    return subprocess.run(["make", *arguments], cwd=ROOT, capture_output=True, text=True, timeout=60)
+    return subprocess.run(
+        ["make", "--no-print-directory", *arguments], cwd=ROOT, capture_output=True, text=True, timeout=60
+    )
 
 
 def test_make_lists_every_target():

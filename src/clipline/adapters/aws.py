@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any, Literal, overload
 from urllib.parse import urlsplit
 
 from clipline.contract.errors import NotFound, Refused, ServiceError, Unavailable
-from clipline.contract.request import shorten
+from clipline.contract.text import shorten
 
 if TYPE_CHECKING:
     from botocore.exceptions import ClientError

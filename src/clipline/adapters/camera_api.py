@@ -32,7 +32,7 @@ from clipline import __version__
 from clipline.contract.errors import ConfigurationError, NotFound, Refused, Unavailable
 from clipline.contract.interval import Interval, parse_instant
 from clipline.contract.recording import ALIAS, NameFormat, Recording, announced
-from clipline.contract.request import shorten
+from clipline.contract.text import shorten
 
 MOST_ANSWER_BYTES = 8 * 1024 * 1024
 """An hour of ten-minute recordings takes 3 KiB; no sound answer comes near this."""

@@ -20,7 +20,7 @@ from typing import Any
 
 from clipline.contract.errors import Refused, Unavailable
 from clipline.contract.interval import iso
-from clipline.contract.request import ID
+from clipline.contract.text import ID
 
 _LOCK_S = 10
 _POLL_S = 0.02

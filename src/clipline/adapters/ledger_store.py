@@ -9,7 +9,7 @@ import json
 from dataclasses import asdict
 
 from clipline.contract.errors import NotFound, Refused
-from clipline.contract.request import shorten
+from clipline.contract.text import shorten
 from clipline.pipeline.ports import LedgerEntry, ObjectStore
 
 PREFIX = "_clipline/"

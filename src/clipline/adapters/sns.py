@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from clipline.adapters import aws
 from clipline.contract.errors import Refused
-from clipline.contract.request import ID
+from clipline.contract.text import ID
 
 if TYPE_CHECKING:
     from mypy_boto3_sns import SNSClient

@@ -36,7 +36,7 @@ from clipline.contract.errors import (
     ServiceError,
     Unavailable,
 )
-from clipline.contract.request import shorten
+from clipline.contract.text import shorten
 from clipline.pipeline.ports import ObjectInfo, ObjectStore
 
 if TYPE_CHECKING:

@@ -30,7 +30,7 @@ from urllib.parse import urlsplit
 
 from clipline import __version__
 from clipline.contract.errors import ConfigurationError, Refused, Unavailable
-from clipline.contract.request import ID, shorten
+from clipline.contract.text import ID, shorten
 from clipline.pipeline.ports import Notifier
 
 _EXCERPT_BYTES = 2048

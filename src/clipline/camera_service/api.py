@@ -23,8 +23,8 @@ from clipline import __version__
 from clipline.camera_service.catalog import Camera, Catalog, StoredRecording
 from clipline.contract.errors import CliplineError, Conflict, NotFound, Refused, Unavailable
 from clipline.contract.interval import Interval, iso, parse_instant
-from clipline.contract.request import ID, shorten
 from clipline.contract.result import Status
+from clipline.contract.text import ID, shorten
 
 MOST_BODY_BYTES = 256 * 1024
 """What SNS carries; result metadata that goes there too can't be larger."""

@@ -17,8 +17,8 @@ from typing import Any, Self
 from clipline.contract.errors import Conflict, NotFound, Refused
 from clipline.contract.interval import Interval
 from clipline.contract.recording import ALIAS
-from clipline.contract.request import ID
 from clipline.contract.result import Status
+from clipline.contract.text import ID
 from clipline.database import Database
 
 _APPLICATION_ID = 0x434C5043  # "CLPC": what tells this file from another program's database

@@ -21,7 +21,7 @@ from clipline.camera_service.catalog import Camera, StoredRecording
 from clipline.contract.errors import CliplineError, NotFound
 from clipline.contract.interval import LATEST_MS, Interval
 from clipline.contract.recording import ALIAS, NameFormat
-from clipline.contract.request import ID, shorten
+from clipline.contract.text import ID, shorten
 
 SUFFIXES = frozenset({".mp4", ".m4v", ".mov"})
 

@@ -9,7 +9,6 @@ from __future__ import annotations
 import ast
 import hashlib
 import json
-import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Annotated, Any, NoReturn
@@ -18,9 +17,7 @@ from pydantic import BaseModel, BeforeValidator, FailFast, ValidationError
 
 from clipline.contract.errors import InvalidRequest, UnreadableRequest
 from clipline.contract.interval import LATEST_MS, Interval
-
-ID = re.compile(r"[A-Za-z0-9_-]{1,64}", re.ASCII)
-"""What a clipId or cameraId may look like. Ids become parts of object keys and URLs."""
+from clipline.contract.text import ID, shorten
 
 MAX_BODY_BYTES = 1024 * 1024
 """SQS carries no larger message."""
@@ -186,9 +183,3 @@ def _show(value: object) -> str:
     except ValueError:  # Python prints no integer of more than 4,300 digits
         return "an integer of thousands of digits"
     return text if len(text) <= 80 else f"{text[:79]}…"
-
-
-def shorten(text: str, most: int = 80) -> str:
-    """``text`` with control characters escaped, cut to ``most`` characters."""
-    escaped = text[: most + 1].encode("unicode_escape").decode("ascii")
-    return escaped if len(escaped) <= most else escaped[: most - 1] + "…"

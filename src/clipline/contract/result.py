@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Any
 
-from clipline.contract.request import shorten
+from clipline.contract.text import shorten
 
 DEFAULT_CLIP_KEY = "{cameraId}/{clipId}.mp4"
 DEFAULT_THUMBNAIL_KEY = "{cameraId}/{clipId}_{size}.{format}"

@@ -9,10 +9,11 @@ from __future__ import annotations
 import json
 import sys
 import traceback
+from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, NoReturn
+from typing import TYPE_CHECKING, Any, NoReturn, TypeVar
 
-import typer
+import click
 
 from clipline import __version__
 from clipline.contract.coverage import GapPolicy
@@ -23,77 +24,101 @@ if TYPE_CHECKING:
 
     from clipline.settings import Settings
 
-app = typer.Typer(
-    help="Cut exact clips out of the archives of continuous cameras.",
-    no_args_is_help=True,
-    add_completion=False,
-    pretty_exceptions_enable=False,
-    context_settings={"help_option_names": ["-h", "--help"]},
-)
-
-EnvFile = Annotated[
-    Path, typer.Option("--env-file", metavar="FILE", help="Settings; the environment goes before it.")
-]
-Data = Annotated[
-    Path | None,
-    typer.Option(
-        "--data", metavar="DIR", help="No settings: everything on this machine, in DIR, as `demo` does."
-    ),
-]
-AsJson = Annotated[bool, typer.Option("--json", help="Print JSON and nothing else.")]
-Setting = Annotated[
-    list[str] | None,
-    typer.Option("--set", metavar="NAME=VALUE", help="A setting that goes before all others."),
-]
+_Command = TypeVar("_Command", bound=Callable[..., Any])
+_File = click.Path(path_type=Path)
 
 
-def _show_version(wanted: bool) -> None:
-    if wanted:
-        print(f"clipline {__version__}")
-        raise typer.Exit
+def _as_json(command: _Command) -> _Command:
+    return click.option("--json", "as_json", is_flag=True, help="Print JSON and nothing else.")(command)
 
 
-@app.callback()
-def common(
-    context: typer.Context,
-    verbose: Annotated[
-        bool, typer.Option("--verbose", "-v", help="With an error, show where it arose.")
-    ] = False,
-    _version: Annotated[
-        bool, typer.Option("--version", callback=_show_version, is_eager=True, help="Show it.")
-    ] = False,
-) -> None:
+def _settings_options(command: _Command) -> _Command:
+    """The three ways to say where settings come from."""
+    for add in (
+        click.option(
+            "--set",
+            "setting",
+            multiple=True,
+            metavar="NAME=VALUE",
+            help="A setting that goes before all others.",
+        ),
+        click.option(
+            "--data",
+            type=_File,
+            metavar="DIR",
+            help="No settings: everything on this machine, in DIR, as `demo` does.",
+        ),
+        click.option(
+            "--env-file",
+            type=_File,
+            default=Path(".env"),
+            metavar="FILE",
+            help="Settings; the environment goes before it.  [default: .env]",
+        ),
+    ):
+        command = add(command)
+    return command
+
+
+@click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
+@click.option("-v", "--verbose", is_flag=True, help="With an error, show where it arose.")
+@click.version_option(__version__, message="clipline %(version)s")
+@click.pass_context
+def app(context: click.Context, verbose: bool) -> None:
+    """Cut exact clips out of the archives of continuous cameras."""
     context.obj = verbose
 
 
-@app.command()
+@app.command(short_help="Cut a clip out of files.")
+@click.argument("recordings", nargs=-1, required=True, metavar="RECORDING...")
+@click.option("--start", required=True, metavar="T", help="First instant: ISO 8601 in UTC, or milliseconds.")
+@click.option("--end", required=True, metavar="T", help="The instant before which the clip ends.")
+@click.option("-o", "--output", required=True, type=_File, metavar="FILE", help="The clip, an MP4 file.")
+@click.option("--thumbnails", type=_File, metavar="DIR", help="Make thumbnails there.")
+@click.option(
+    "--sizes", default="300 640 1500 3000", show_default=True, metavar="WIDTHS", help="Their widths, pixels."
+)
+@click.option(
+    "--thumbnail-format", default="png", show_default=True, metavar="FORMAT", help="png, jpg or webp."
+)
+@click.option(
+    "--gap-policy",
+    type=click.Choice([str(policy) for policy in GapPolicy]),
+    default=str(GapPolicy.FAIL),
+    show_default=True,
+    help="What becomes of gaps.",
+)
+@click.option(
+    "--gap-tolerance-ms",
+    type=click.IntRange(min=0),
+    default=1000,
+    show_default=True,
+    metavar="MS",
+    help="Holes up to this count as covered.",
+)
+@click.option(
+    "--timestamp-format", metavar="FORMAT", help="Of the time in file names, in strptime's notation."
+)
+@click.option("--overwrite", is_flag=True, help="Replace FILE where it exists.")
+@_as_json
 def cut(
-    recordings: Annotated[
-        list[str],
-        typer.Argument(metavar="RECORDING...", help="FILE, whose name tells when it starts, or FILE@TIME."),
-    ],
-    start: Annotated[
-        str,
-        typer.Option(metavar="T", help="First instant: ISO 8601 in UTC, or milliseconds since the epoch."),
-    ],
-    end: Annotated[str, typer.Option(metavar="T", help="The instant before which the clip ends.")],
-    output: Annotated[Path, typer.Option("--output", "-o", metavar="FILE", help="The clip, an MP4 file.")],
-    thumbnails: Annotated[Path | None, typer.Option(metavar="DIR", help="Make thumbnails there.")] = None,
-    sizes: Annotated[
-        str, typer.Option(metavar="WIDTHS", help="Of thumbnails, pixels.")
-    ] = "300 640 1500 3000",
-    thumbnail_format: Annotated[str, typer.Option(metavar="FORMAT", help="png, jpg or webp.")] = "png",
-    gap_policy: Annotated[GapPolicy, typer.Option(help="What becomes of gaps.")] = GapPolicy.FAIL,
-    gap_tolerance_ms: Annotated[
-        int, typer.Option(metavar="MS", min=0, help="Holes up to this count as covered.")
-    ] = 1000,
-    timestamp_format: Annotated[
-        str | None, typer.Option(metavar="FORMAT", help="Of the time in file names.")
-    ] = None,
-    overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace FILE where it exists.")] = False,
-    as_json: AsJson = False,
+    recordings: tuple[str, ...],
+    start: str,
+    end: str,
+    output: Path,
+    thumbnails: Path | None,
+    sizes: str,
+    thumbnail_format: str,
+    gap_policy: str,
+    gap_tolerance_ms: int,
+    timestamp_format: str | None,
+    overwrite: bool,
+    as_json: bool,
 ) -> None:
-    """Cut a clip out of recordings in files, with exactly the frames from --start up to --end."""
+    """Cut a clip out of recordings in files, with exactly the frames from --start up to --end.
+
+    RECORDING is a FILE whose name tells when it starts, or FILE@TIME.
+    """
     from clipline.contract.recording import NameFormat
     from clipline.entrypoints.cut import CutOptions, parse_times
     from clipline.entrypoints.cut import cut as make_clip
@@ -105,7 +130,7 @@ def cut(
         thumbnails,
         _widths(sizes),
         _one_of_formats(thumbnail_format),
-        gap_policy,
+        GapPolicy(gap_policy),
         gap_tolerance_ms,
         NameFormat(timestamp_format) if timestamp_format else NameFormat(),
         overwrite,
@@ -123,7 +148,7 @@ def cut(
         _print_cut(document)
     else:
         _fail(document["reason"], 4)
-    raise typer.Exit(0 if document["status"] == "CLIP_AVAILABLE" else 4)
+    sys.exit(0 if document["status"] == "CLIP_AVAILABLE" else 4)
 
 
 def _print_cut(document: dict[str, Any]) -> None:
@@ -155,17 +180,14 @@ def _one_of_formats(text: str) -> str:
     return text
 
 
-@app.command()
+@app.command(short_help="Handle an event, as the function would.")
+@click.argument("event_file", type=_File, metavar="EVENT.JSON")
+@_settings_options
+@_as_json
 def invoke(
-    event_file: Annotated[
-        Path, typer.Argument(metavar="EVENT.JSON", help="An SQS event; - is standard input.")
-    ],
-    env_file: EnvFile = Path(".env"),
-    data: Data = None,
-    setting: Setting = None,
-    as_json: AsJson = False,
+    event_file: Path, env_file: Path, data: Path | None, setting: tuple[str, ...], as_json: bool
 ) -> None:
-    """Handle an event as the Lambda function would."""
+    """Handle an SQS event as the Lambda function would; - is standard input."""
     from clipline.entrypoints.local import with_camera_api
     from clipline.entrypoints.records import handle_records
     from clipline.entrypoints.report import as_json as to_json
@@ -183,7 +205,7 @@ def invoke(
                     print_handled(console, handled)
     if as_json:
         print(json.dumps([to_json(handled) for handled in results], indent=2))
-    raise typer.Exit(exit_code(results))
+    sys.exit(exit_code(results))
 
 
 def _read_event(path: Path) -> Any:
@@ -197,20 +219,19 @@ def _read_event(path: Path) -> Any:
         raise UnreadableRequest(f"{path} is not JSON: {error}") from None
 
 
-@app.command()
+@app.command(short_help="Take requests from the queue.")
+@_settings_options
+@click.option("--until-idle", is_flag=True, help="Stop when the queue has nothing to give.")
+@click.option(
+    "--visibility",
+    type=click.IntRange(3, 43_200),
+    default=120,
+    show_default=True,
+    metavar="S",
+    help="Seconds that a message stays hidden when its worker dies.",
+)
 def worker(
-    env_file: EnvFile = Path(".env"),
-    data: Data = None,
-    setting: Setting = None,
-    until_idle: Annotated[
-        bool, typer.Option("--until-idle", help="Stop when the queue has nothing to give.")
-    ] = False,
-    visibility: Annotated[
-        int,
-        typer.Option(
-            metavar="S", min=3, max=43_200, help="Seconds that a message stays hidden when its worker dies."
-        ),
-    ] = 120,
+    env_file: Path, data: Path | None, setting: tuple[str, ...], until_idle: bool, visibility: int
 ) -> None:
     """Take requests from the queue and handle them, until SIGTERM; logs are JSON lines."""
     from clipline.entrypoints.local import with_camera_api
@@ -236,28 +257,48 @@ def worker(
 
 
 @app.command(
-    context_settings={"allow_extra_args": True, "ignore_unknown_options": True, "help_option_names": []},
+    short_help="Write an event to test with.",
+    context_settings={"ignore_unknown_options": True, "help_option_names": []},
     add_help_option=False,
 )
-def event(context: typer.Context) -> None:
+@click.argument("arguments", nargs=-1, type=click.UNPROCESSED)
+def event(arguments: tuple[str, ...]) -> None:
     """Write an event to test with; `clipline event --help` tells of what kinds."""
     from clipline.entrypoints.event import main as write_event
 
-    raise typer.Exit(write_event(context.args))
+    sys.exit(write_event(arguments))
 
 
-@app.command()
-def sample(
-    directory: Annotated[
-        Path, typer.Argument(metavar="DIR", help="A folder of recordings, one folder for each camera.")
-    ],
-    start: Annotated[
-        str, typer.Option(metavar="T", help="When the first recording starts.")
-    ] = "2018-09-16T17:35:32.200Z",
-    recordings: Annotated[int, typer.Option(min=1, max=1000, help="How many, one after the other.")] = 2,
-    duration: Annotated[int, typer.Option(metavar="S", min=1, max=3600, help="Seconds of each.")] = 60,
-) -> None:
-    """Make sample footage: a seaside scene with clock and frame number in each picture."""
+@app.command(short_help="Make sample footage.")
+@click.argument("directory", type=_File, metavar="DIR")
+@click.option(
+    "--start",
+    default="2018-09-16T17:35:32.200Z",
+    show_default=True,
+    metavar="T",
+    help="When the first recording starts.",
+)
+@click.option(
+    "--recordings",
+    type=click.IntRange(1, 1000),
+    default=2,
+    show_default=True,
+    metavar="N",
+    help="How many, one after the other.",
+)
+@click.option(
+    "--duration",
+    type=click.IntRange(1, 3600),
+    default=60,
+    show_default=True,
+    metavar="S",
+    help="Seconds of each.",
+)
+def sample(directory: Path, start: str, recordings: int, duration: int) -> None:
+    """Make sample footage: a seaside scene with clock and frame number in each picture.
+
+    DIR is a folder of recordings, one folder for each camera.
+    """
     from clipline.contract.interval import parse_instant
     from clipline.entrypoints.demo import make_sample_footage
 
@@ -272,10 +313,10 @@ def sample(
         console.print(str(path), highlight=False, markup=False)
 
 
-@app.command()
-def doctor(
-    env_file: EnvFile = Path(".env"), data: Data = None, setting: Setting = None, as_json: AsJson = False
-) -> None:
+@app.command(short_help="Check everything, and say what to fix.")
+@_settings_options
+@_as_json
+def doctor(env_file: Path, data: Path | None, setting: tuple[str, ...], as_json: bool) -> None:
     """Check settings, credentials, reachability and codecs, and say what to fix."""
     from dataclasses import asdict
 
@@ -293,24 +334,29 @@ def doctor(
             )
     if as_json:
         print(json.dumps([asdict(finding) for finding in findings], indent=2))
-    raise typer.Exit(0 if all(finding.fine for finding in findings) else 1)
+    sys.exit(0 if all(finding.fine for finding in findings) else 1)
 
 
-@app.command()
-def demo(
-    data: Annotated[Path, typer.Option(metavar="DIR", help="Everything it makes lies there.")] = Path("data"),
-) -> None:
+@app.command(short_help="See it work, on this machine alone.")
+@click.option(
+    "--data",
+    type=_File,
+    default=Path("data"),
+    metavar="DIR",
+    help="Everything it makes lies there.  [default: data]",
+)
+def demo(data: Path) -> None:
     """Make sample footage and cut a clip out of it, through a real queue and camera API, on this machine."""
     from clipline.entrypoints.demo import demo as run
 
-    raise typer.Exit(run(data, _console()))
+    sys.exit(run(data, _console()))
 
 
-def _settings(env_file: Path, data: Path | None, setting: list[str] | None) -> Settings:
+def _settings(env_file: Path, data: Path | None, setting: tuple[str, ...]) -> Settings:
     from clipline.settings import load_settings, local_settings
 
     overrides = {}
-    for text in setting or []:
+    for text in setting:
         name, equals, value = text.partition("=")
         if not equals:
             raise ConfigurationError(f"--set {text}: expected NAME=VALUE")
@@ -337,7 +383,7 @@ def main() -> None:
     """Run the command line of this process. An error is one line on standard error."""
     verbose = "--verbose" in sys.argv or "-v" in sys.argv
     try:
-        app()
+        app(prog_name="clipline")
     except (CliplineError, OSError) as error:
         if verbose:
             traceback.print_exc()

@@ -10,7 +10,7 @@ from typing import Any, TextIO
 from aws_lambda_powertools import Logger
 
 from clipline.contract.errors import CliplineError
-from clipline.contract.request import shorten
+from clipline.contract.text import shorten
 from clipline.entrypoints.records import Handled
 
 _LONGEST_VALUE = 500

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from clipline.contract.errors import CliplineError, UnreadableRequest
-from clipline.contract.request import shorten
+from clipline.contract.text import shorten
 from clipline.pipeline.generate import ClipGenerator, Outcome
 from clipline.pipeline.ports import Message
 
