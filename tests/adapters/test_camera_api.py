@@ -4,25 +4,19 @@ from __future__ import annotations
 
 import gzip
 import json
-import socket
-import socketserver
-import threading
 import time
-from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Iterator
 from email.utils import formatdate
 from pathlib import Path
 from typing import Any
 
 import pytest
+from servers.http_stub import Reply, Send, Stub, drip, hang_up, http, stubbed
 
-from clipline.adapters.camera_api import MOST_ANSWER_BYTES, HttpCameraApi, _TimedReader
-from clipline.camera_service.api import create_app
-from clipline.camera_service.catalog import Camera, Catalog, StoredRecording
+from clipline.adapters.camera_api import MOST_ANSWER_BYTES, HttpCameraApi
 from clipline.contract.errors import ConfigurationError, NotFound, Refused, Unavailable
 from clipline.contract.interval import Interval
 from clipline.contract.recording import NameFormat
-from clipline.entrypoints.server import serve_in_thread
 from clipline.pipeline.ports import CameraApi
 
 FIXTURES = Path(__file__).parent.parent / "contract" / "fixtures"
@@ -30,61 +24,11 @@ START_MS = 1_537_113_617_000  # 2018-09-16T16:00:17.000Z
 INTERVAL = Interval(START_MS + 1000, START_MS + 2000)
 GENEROUS_S = 15
 
-Send = Callable[[bytes], object]
-Reply = Callable[[Send], object]
-
-
-@dataclass(frozen=True)
-class Seen:
-    line: str
-    headers: dict[str, str]
-    body: bytes
-
-
-@dataclass
-class Stub:
-    """Answers with ``replies`` in turn, the last one for ever after; closes each connection."""
-
-    url: str
-    replies: list[Reply] = field(default_factory=list)
-    seen: list[Seen] = field(default_factory=list)
-    stopping: threading.Event = field(default_factory=threading.Event)
-    sent_bytes: int = 0
-
 
 @pytest.fixture
 def stub() -> Iterator[Stub]:
-    class Handler(socketserver.StreamRequestHandler):
-        def handle(self) -> None:
-            line = self.rfile.readline().decode().strip()
-            headers = {}
-            while header := self.rfile.readline().decode().strip():
-                name, _, value = header.partition(":")
-                headers[name.lower()] = value.strip()
-            body = self.rfile.read(int(headers.get("content-length", 0)))
-            script.seen.append(Seen(line, headers, body))
-            script.replies[min(len(script.seen), len(script.replies)) - 1](self.send)
-
-        def send(self, data: bytes) -> None:
-            self.request.sendall(data)
-            script.sent_bytes += len(data)
-
-    class Server(socketserver.ThreadingTCPServer):
-        allow_reuse_address = True
-        daemon_threads = True
-        block_on_close = False
-
-        def handle_error(self, request: Any, client_address: Any) -> None:
-            """A client that hangs up is what some tests are about."""
-
-    with Server(("127.0.0.1", 0), Handler) as server:
-        script = Stub(f"http://127.0.0.1:{server.server_address[1]}")
-        thread = threading.Thread(target=server.serve_forever, args=(0.05,))
-        thread.start()
-        yield script
-        script.stopping.set()
-        server.shutdown()
-        thread.join()
+    with stubbed() as made:
+        yield made
 
 
 @pytest.fixture
@@ -101,13 +45,6 @@ def api(stub: Stub, naps: list[float]) -> Iterator[HttpCameraApi]:
 
 def client(stub: Stub, **options: Any) -> HttpCameraApi:
     return HttpCameraApi(stub.url, stub.url, **{"names": NameFormat(), "token": "secret", **options})
-
-
-def http(status: int, body: object = b"", *, headers: Sequence[str] = (), length: int | None = None) -> Reply:
-    data = body if isinstance(body, bytes) else json.dumps(body).encode()
-    lines = [f"HTTP/1.1 {status} Whatever", f"Content-Length: {len(data) if length is None else length}"]
-    head = "\r\n".join([*lines, "Connection: close", *headers, "", ""]).encode()
-    return lambda send: send(head + data)
 
 
 CAMERA = http(200, {"_id": "1", "alias": "test", "title": "Test"})
@@ -332,10 +269,6 @@ def test_redirects_are_not_followed(stub: Stub, api: CameraApi, status: int) -> 
 CHUNKED = b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n"
 
 
-def hang_up(_: Send) -> None:
-    pass
-
-
 @pytest.mark.parametrize(
     "setback",
     [
@@ -392,19 +325,6 @@ def test_nobody_listens(naps: list[float]) -> None:
     ):
         api.alias("1")
     assert len(naps) == 3
-
-
-def drip(stub: Stub, head: bytes, endless: bytes) -> Reply:
-    """A byte every 50 ms for 20 s: each one comes well before any socket would time out."""
-
-    def reply(send: Send) -> None:
-        send(head)
-        for _ in range(400):
-            if stub.stopping.wait(0.05):
-                break
-            send(endless)
-
-    return reply
 
 
 @pytest.mark.parametrize(
@@ -468,65 +388,3 @@ def test_a_reply_to_a_put_that_is_lost(stub: Stub, api: CameraApi) -> None:
     api.put_clip("c", {"status": "CLIP_AVAILABLE"})
     first, second = stub.seen
     assert first == second
-
-
-def test_a_connection_that_is_used_again_has_its_full_time() -> None:
-    """What was left of the first answer's time must not limit how long the next request may be sent."""
-    near, far = socket.socketpair()
-    with near, far:
-        near.settimeout(50)
-        far.sendall(b"answer")
-        with _TimedReader(near.makefile("rb", buffering=0), near) as reader:
-            assert reader.read(6) == b"answer"
-            assert near.gettimeout() != 50
-        assert near.gettimeout() == 50
-
-
-# Our own service
-
-
-@pytest.fixture
-def service(tmp_path: Path) -> Iterator[tuple[Catalog, CameraApi]]:
-    with Catalog(tmp_path / "catalog.sqlite") as catalog, serve_in_thread(create_app(catalog)) as url:
-        catalog.put_camera(Camera("584204204e65fad6a7709115", "north.pier", "North pier"))
-        names = ["north.pier.20180916T160017000.mp4", "north.pier.stream.20180916T161017250.mp4"]
-        starts = [START_MS, START_MS + 600_250]
-        catalog.add_recordings(
-            StoredRecording("north.pier", name, f"/r/{name}", Interval(start, start + 600_000), 1)
-            for name, start in zip(names, starts, strict=True)
-        )
-        with HttpCameraApi(url, url, names=NameFormat()) as api:
-            yield catalog, api
-
-
-def test_the_client_and_our_service_understand_each_other(service: tuple[Catalog, CameraApi]) -> None:
-    catalog, api = service
-    alias = api.alias("584204204e65fad6a7709115")
-    assert alias == "north.pier"
-    with pytest.raises(NotFound):
-        api.alias("unknown")
-
-    both = api.recordings(alias, Interval(START_MS + 599_000, START_MS + 601_000))
-    stored = catalog.recordings(alias, Interval(START_MS, START_MS + 10_000_000))
-    assert [(one.name, one.span) for one in both] == [(one.name, one.span) for one in stored]
-    assert api.recordings(alias, Interval(0, 1000)) == []
-    assert api.recordings("unknown", INTERVAL) == []
-
-    available = json.loads((FIXTURES / "sns_message.json").read_text())
-    late = json.loads((FIXTURES / "sns_message_not_available.json").read_text())
-    for metadata in (available, available, late):
-        api.put_clip(metadata["clipId"], metadata)
-    assert catalog.clip(available["clipId"]).metadata == available
-
-
-def test_our_service_refuses_what_is_no_metadata(service: tuple[Catalog, CameraApi]) -> None:
-    _, api = service
-    with pytest.raises(Refused, match=r"CLIP_LOST.*CAM_SERVICES_URL"):
-        api.put_clip("c", {"status": "CLIP_LOST"})
-
-
-def test_our_service_out_of_order_is_unavailable(service: tuple[Catalog, CameraApi]) -> None:
-    catalog, api = service
-    catalog.close()
-    with pytest.raises(Unavailable, match="HTTP 503"):
-        api.alias("584204204e65fad6a7709115")

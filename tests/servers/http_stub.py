@@ -74,10 +74,11 @@ def stubbed() -> Iterator[Stub]:
         thread.join()
 
 
-def http(status: int, body: object = b"", *, headers: Sequence[str] = ()) -> Reply:
-    """A sound answer; what is not bytes goes as JSON."""
+def http(status: int, body: object = b"", *, headers: Sequence[str] = (), length: int | None = None) -> Reply:
+    """An answer; what is not bytes goes as JSON. ``length`` is one that is not the body's."""
     data = body if isinstance(body, bytes) else json.dumps(body).encode()
-    lines = [f"HTTP/1.1 {status} Whatever", f"Content-Length: {len(data)}", "Connection: close", *headers]
+    size = f"Content-Length: {len(data) if length is None else length}"
+    lines = [f"HTTP/1.1 {status} Whatever", size, "Connection: close", *headers]
     return lambda send: send("\r\n".join([*lines, "", ""]).encode() + data)
 
 
