@@ -79,7 +79,7 @@ def app(context: click.Context, verbose: bool) -> None:
     "--sizes", default="300 640 1500 3000", show_default=True, metavar="WIDTHS", help="Their widths, pixels."
 )
 @click.option(
-    "--thumbnail-format", default="png", show_default=True, metavar="FORMAT", help="png, jpg or webp."
+    "--thumbnail-format", type=click.Choice(["png", "jpg", "webp"]), default="png", show_default=True
 )
 @click.option(
     "--gap-policy",
@@ -129,7 +129,7 @@ def cut(
         recordings,
         thumbnails,
         _widths(sizes),
-        _one_of_formats(thumbnail_format),
+        thumbnail_format,
         GapPolicy(gap_policy),
         gap_tolerance_ms,
         NameFormat(timestamp_format) if timestamp_format else NameFormat(),
@@ -174,12 +174,6 @@ def _widths(text: str) -> tuple[int, ...]:
     return widths
 
 
-def _one_of_formats(text: str) -> str:
-    if text not in ("png", "jpg", "webp"):
-        raise ConfigurationError(f"--thumbnail-format is {text!r}, expected png, jpg or webp")
-    return text
-
-
 @app.command(short_help="Handle an event, as the function would.")
 @click.argument("event_file", type=_File, metavar="EVENT.JSON")
 @_settings_options
@@ -205,6 +199,8 @@ def invoke(
                     print_handled(console, handled)
     if as_json:
         print(json.dumps([to_json(handled) for handled in results], indent=2))
+    elif not results:
+        print("The event has no records: there was nothing to do.")
     sys.exit(exit_code(results))
 
 
@@ -383,8 +379,21 @@ def main() -> None:
     """Run the command line of this process. An error is one line on standard error."""
     verbose = "--verbose" in sys.argv or "-v" in sys.argv
     try:
-        app(prog_name="clipline")
+        sys.exit(app(prog_name="clipline", standalone_mode=False))
+    except click.exceptions.NoArgsIsHelpError as error:
+        print(error.format_message())
+        sys.exit(2)
+    except click.UsageError as error:
+        command = error.ctx.command_path if error.ctx else "clipline"
+        _fail(f"{error.format_message().rstrip('.')} (`{command} --help` tells what it takes)", 2)
+    except click.ClickException as error:
+        _fail(error.format_message(), error.exit_code)
+    except (click.Abort, KeyboardInterrupt):
+        _fail("interrupted", 130)
     except (CliplineError, OSError) as error:
         if verbose:
             traceback.print_exc()
-        _fail(str(error), 2 if isinstance(error, ConfigurationError) else 1)
+        text = str(error)
+        if isinstance(error, OSError) and error.filename:
+            text = f"{error.filename}: {error.strerror}"
+        _fail(text, 2 if isinstance(error, ConfigurationError) else 1)
