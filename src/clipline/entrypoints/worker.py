@@ -60,6 +60,8 @@ class Worker:
             with ThreadPoolExecutor(concurrency, thread_name_prefix="clip") as pool:
                 while not stop.is_set():
                     slots.acquire()
+                    if stop.is_set():  # while all were busy
+                        break
                     free = 1
                     while free < 10 and slots.acquire(blocking=False):
                         free += 1
