@@ -2,10 +2,12 @@
 
 import os
 import signal
+import sqlite3
 import subprocess
 import sys
 import uuid
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing
 from dataclasses import replace
 from pathlib import Path
 
@@ -70,9 +72,18 @@ def test_compare_and_set(open_ledger):
     assert first.read("clip") == (later, newer)
 
 
-def test_of_concurrent_writers_one_wins(open_ledger):
+def test_what_is_not_there_cannot_be_replaced(open_ledger):
+    ledger = open_ledger()
+    version = ledger.write(ENTRY, replaces=None)
+    with pytest.raises(Conflict):
+        ledger.write(replace(ENTRY, clip_id="other"), replaces=version)
+    assert ledger.read("other") is None
+
+
+@pytest.mark.parametrize("is_new", [True, False])
+def test_of_concurrent_writers_one_wins(open_ledger, is_new):
     ledgers = [open_ledger() for _ in range(6)]
-    version = ledgers[0].write(ENTRY, replaces=None)
+    version = None if is_new else ledgers[0].write(ENTRY, replaces=None)
 
     def write(number):
         try:
@@ -88,7 +99,7 @@ def test_of_concurrent_writers_one_wins(open_ledger):
 
 def test_an_object_that_is_no_entry_is_refused():
     store = open_store(f"memory://{uuid.uuid4()}")
-    for data in (b"not json", b'{"clip_id": "clip"}', b"[]"):
+    for data in (b"not json", b"\xff", b'{"clip_id": "clip"}', b"[]", b"null", b"[" * 100_000):
         store.put("_clipline/clip.json", data, "application/json")
         with pytest.raises(Refused, match=r"_clipline/clip\.json: the object is no entry"):
             StoreLedger(store).read("clip")
@@ -97,8 +108,25 @@ def test_an_object_that_is_no_entry_is_refused():
 def test_a_file_that_is_no_ledger_is_refused(tmp_path):
     path = tmp_path / "ledger.sqlite"
     path.write_bytes(b"something else" * 1000)
-    with pytest.raises(Refused, match=r"the ledger .*ledger\.sqlite"):
+    with pytest.raises(Refused, match=r"the ledger .*ledger\.sqlite: file is not a database \(name a sound"):
         SqliteLedger(path)
+    path.unlink()
+    with closing(sqlite3.connect(path)) as other:
+        other.execute("CREATE TABLE notes (text)")
+    with pytest.raises(Refused, match="it is another program's database"):
+        SqliteLedger(path)
+    with pytest.raises(Refused, match="unable to open"):
+        SqliteLedger(tmp_path / "missing" / "ledger.sqlite")
+
+
+def test_metadata_that_is_no_json_is_refused(tmp_path):
+    path = tmp_path / "ledger.sqlite"
+    with SqliteLedger(path) as ledger:
+        ledger.write(ENTRY, replaces=None)
+        with closing(sqlite3.connect(path)) as other, other:
+            other.execute("UPDATE ledger SET metadata = '{'")
+        with pytest.raises(Refused, match="entry of clip: its metadata is no JSON"):
+            ledger.read("clip")
 
 
 WRITER = """

@@ -33,7 +33,7 @@ class StoreLedger:
             return None
         try:
             entry = LedgerEntry(**json.loads(data))
-        except (ValueError, TypeError) as error:
+        except (ValueError, TypeError, RecursionError) as error:
             raise Refused(
                 "read the ledger", key, f"the object is no entry: {shorten(str(error), 200)}",
                 hint="it was not written by Clipline: move it away",

@@ -6,7 +6,8 @@ import json
 from pathlib import Path
 from typing import Self
 
-from clipline.contract.errors import Conflict
+from clipline.contract.errors import Conflict, Refused
+from clipline.contract.text import shorten
 from clipline.database import Database
 from clipline.pipeline.ports import LedgerEntry
 
@@ -58,7 +59,14 @@ class SqliteLedger:
         if row is None:
             return None
         fingerprint, first_asked_ms, attempts, metadata, version = row
-        return LedgerEntry(clip_id, fingerprint, first_asked_ms, attempts, json.loads(metadata)), str(version)
+        try:
+            decided = json.loads(metadata)
+        except (ValueError, RecursionError) as error:
+            raise Refused(
+                "read the ledger entry of", clip_id, f"its metadata is no JSON: {shorten(str(error), 200)}",
+                hint="it was not written by Clipline: remove the entry",
+            ) from error  # fmt: skip
+        return LedgerEntry(clip_id, fingerprint, first_asked_ms, attempts, decided), str(version)
 
     def write(self, entry: LedgerEntry, *, replaces: str | None) -> str:
         """As in the port."""

@@ -17,7 +17,7 @@ import re
 import shutil
 import uuid
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from datetime import timedelta
 from functools import cached_property
 from pathlib import Path
@@ -47,11 +47,23 @@ MOST_IN_ONE_PUT_BYTES = 128 * 1024 * 1024
 
 STAGING = "_clipline/incoming"
 
+_LONGEST_NAME_BYTES = 255  # of a file, on every file system in use
+
+_UNSENDABLE = re.compile("[\x00-\x1f\x7f-\x9f\ud800-\udfff]")  # control characters, lone surrogates
 _BUCKET = re.compile(r"[a-z0-9][a-z0-9.-]{1,61}[a-z0-9]")
 _CONNECT, _REQUEST, _RETRIES = "3s", "60s", timedelta(seconds=45)
 _MOST_RETRIES = 4
 _EXPECTED = "expected the name of a bucket, or a URL s3://bucket, file:folder or memory://name"
-_FINAL_ERRNOS = (errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOTDIR, errno.EISDIR, errno.ELOOP)
+_FINAL_ERRNOS = (
+    errno.EACCES,
+    errno.EEXIST,
+    errno.EISDIR,
+    errno.ELOOP,
+    errno.ENAMETOOLONG,
+    errno.ENOTDIR,
+    errno.EPERM,
+    errno.EROFS,
+)
 _memories: dict[str, MemoryStore] = {}
 
 
@@ -159,15 +171,13 @@ class _Store:
             )
 
     def delete(self, key: str) -> None:
-        with self._reported("delete", key):
-            try:
-                obstore.delete(self._backend, self._path(key))
-            except FileNotFoundError:
-                return
+        with suppress(NotFound), self._reported("delete", key):
+            obstore.delete(self._backend, self._path(key))
 
     def list(self, prefix: str) -> Iterator[ObjectInfo]:
         # obstore takes whole folders as prefixes.
-        folder = (self._prefix + prefix).rpartition("/")[0]
+        inner = prefix.rpartition("/")[0]
+        folder = self._path(inner) if inner else self._prefix.rstrip("/")
         found: list[ObjectInfo] = []
         with self._reported("list", prefix):
             for batch in obstore.list(self._backend, prefix=folder or None):
@@ -181,10 +191,11 @@ class _Store:
         """Nothing to remove: what is sent to a bucket is there as a whole or not at all."""
 
     def _path(self, key: str) -> str:
-        if not key or key.startswith("/") or any(part in ("", ".", "..") for part in key.split("/")):
+        if _UNSENDABLE.search(key) or any(part in ("", ".", "..") for part in key.split("/")):
             raise Refused(
-                "use the key", repr(key), "it is none", hint="expected names divided by single slashes"
-            )
+                "use the key", shorten(repr(key)), "it is none",
+                hint="expected names divided by single slashes, without control characters",
+            )  # fmt: skip
         return self._prefix + key
 
     def _named(self, key: str) -> str:
@@ -216,6 +227,18 @@ class _Folder(_Store):
     def _open(self) -> LocalStore:
         with self._reported("open", ""):
             return LocalStore(self._root, mkdir=True)
+
+    def _path(self, key: str) -> str:
+        # obstore calls its own staging files name#1, name#2 and so on, and refuses to see others' as objects.
+        last = key.rpartition("/")[2]
+        if re.search(r"#\d+$", last):
+            hint = "expected a name that does not end in # and digits"
+            raise Refused("use the key", shorten(repr(key)), "a folder can't hold it", hint=hint)
+        path = super()._path(key)
+        if any(len(part.encode()) > _LONGEST_NAME_BYTES for part in path.split("/")):
+            hint = f"expected names of at most {_LONGEST_NAME_BYTES} bytes"
+            raise Refused("use the key", shorten(repr(key)), "a folder can't hold it", hint=hint)
+        return path
 
     def local_path(self, key: str) -> Path | None:
         path = self._root / self._path(key)
@@ -264,9 +287,8 @@ class _Folder(_Store):
         folder = self._root / STAGING
         folder.mkdir(parents=True, exist_ok=True)
         path = folder / uuid.uuid4().hex
-        descriptor = os.open(path, os.O_CREAT | os.O_EXCL | os.O_RDWR | os.O_CLOEXEC, 0o644)
+        descriptor = _new_locked(path)
         try:
-            fcntl.flock(descriptor, fcntl.LOCK_EX)
             yield path
         finally:
             path.unlink(missing_ok=True)
@@ -284,6 +306,20 @@ class _Folder(_Store):
         else:
             staged.replace(target)
         _sync(target.parent)
+
+
+def _new_locked(path: Path) -> int:
+    """The descriptor of a new file under an exclusive lock."""
+    while True:
+        descriptor = os.open(path, os.O_CREAT | os.O_EXCL | os.O_RDWR | os.O_CLOEXEC, 0o644)
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX)
+        except OSError:  # a file system without locks
+            os.close(descriptor)
+            raise
+        if os.fstat(descriptor).st_nlink:
+            return descriptor
+        os.close(descriptor)  # a sweep came between the two calls
 
 
 def _sync(path: Path) -> None:
@@ -308,6 +344,12 @@ def _failure(operation: str, target: str, error: exceptions.BaseError) -> Servic
             "check the credentials and their permission; without s3:ListBucket a missing object is denied too"
         )
         return Refused(operation, target, cause, hint=hint)
+    if failed := re.search(r"\(os error (\d+)\)", text):
+        number = int(failed[1])
+        if number in (errno.ENOTDIR, errno.EISDIR):  # below an object, or a folder of objects
+            return NotFound(operation, target, "it is not there")
+        if number in _FINAL_ERRNOS:
+            return Refused(operation, target, os.strerror(number))
     if isinstance(error, exceptions.InvalidPathError | exceptions.NotSupportedError):
         return Refused(operation, target, cause)
     if status and status[1].startswith("4") and status[1] not in ("408", "425", "429"):
