@@ -16,6 +16,7 @@ from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 from clipline.contract.coverage import GapPolicy
 from clipline.contract.errors import ConfigurationError
+from clipline.contract.modes import HevcMode
 from clipline.contract.recording import DEFAULT_RECORDING_KEY, DEFAULT_TIMESTAMP_FORMAT, NameFormat
 from clipline.contract.result import DEFAULT_CLIP_KEY, DEFAULT_THUMBNAIL_KEY
 
@@ -98,6 +99,10 @@ class Settings(BaseSettings):
     gap_tolerance_ms: int = Field(
         1000, ge=0, le=60_000, description="Holes up to this many milliseconds count as covered."
     )
+    hevc_mode: HevcMode = Field(
+        HevcMode.H264,
+        description="What becomes of HEVC recordings: `h264` (encoded anew), `splice` (copied), `hevc`.",
+    )
     max_receive_count: int = Field(
         5, ge=1, le=1000, description="Deliveries of a message after which it is given up."
     )
@@ -130,7 +135,7 @@ class Settings(BaseSettings):
             raise ValueError(f"expected widths from 1 to {_WIDEST_THUMBNAIL} pixels")
         return tuple(dict.fromkeys(value))
 
-    @field_validator("thumbnail_format", "gap_policy", "log_level", mode="before")
+    @field_validator("thumbnail_format", "gap_policy", "hevc_mode", "log_level", mode="before")
     @classmethod
     def _lower(cls, value: object) -> object:
         return value.lower() if isinstance(value, str) else value

@@ -62,6 +62,7 @@ def options(settings: Settings) -> Options:
         recording_directory=settings.s3_bucket_origin_dir,
         thumbnail_sizes=settings.thumbnail_sizes,
         gap_tolerance_ms=settings.gap_tolerance_ms,
+        hevc_mode=settings.hevc_mode,
         retry_delay_s=settings.sqs_timeout,
         notify_pending=settings.notify_pending,
         most_receives=settings.max_receive_count,

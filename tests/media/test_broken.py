@@ -14,7 +14,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from media.truth import START_MS, CountingSource, Recorded, expected_numbers, record, show
 
-from clipline.contract.errors import MediaError, NoFrames, UnreadableRecording, UnsupportedMedia
+from clipline.contract.errors import MediaError, NoFrames, UnreadableRecording
 from clipline.contract.interval import Interval
 from clipline.media.bits import BitReader, unescape
 from clipline.media.boxes import parse_boxes, parse_header
@@ -154,25 +154,6 @@ def test_footage_replaced_by_noise_is_an_error_not_a_clip(sound: Recorded, tmp_p
     path.write_bytes(data)
     with pytest.raises(MediaError):
         cut(path, tmp_path)
-
-
-KINDS_NOT_CUT: dict[str, tuple[Footage, str]] = {
-    "hevc": (replace(SMALL, encoder="libx265", options=(("x265-params", "log-level=none"),)), "hev1|hvc1"),
-    "fragmented": (
-        replace(SMALL, moov_first=False, muxer_options=(("movflags", "frag_keyframe+empty_moov"),)),
-        "fragmented",
-    ),
-    "interlaced": (replace(SMALL, options=(("x264-params", "interlaced=1"),)), "interlaced"),
-}
-
-
-@pytest.mark.parametrize("kind", KINDS_NOT_CUT)
-def test_sound_footage_of_another_kind_is_unsupported(kind: str, tmp_path: Path) -> None:
-    footage, words = KINDS_NOT_CUT[kind]
-    (recorded,) = record(tmp_path / "source", replace(footage, duration_s=3))
-    with pytest.raises(UnsupportedMedia, match=words) as caught:
-        cut(recorded.path, tmp_path)
-    assert "\n" not in str(caught.value)
 
 
 _PARSERS: dict[str, Callable[[bytes], object]] = {

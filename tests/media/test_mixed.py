@@ -25,6 +25,7 @@ from media.truth import (
 
 from clipline.contract.interval import Interval
 from clipline.media.footage import Footage
+from clipline.media.overlay import frame_number
 
 BASE = Footage(width=640, height=360, duration_s=4)
 INTERVAL = Interval(START_MS + 900, START_MS + 6_500)
@@ -58,7 +59,6 @@ def check(recordings: Sequence[Recorded], directory: Path) -> Any:
 CHANGES: dict[str, dict[str, Any]] = {
     "smaller": {"width": 320, "height": 180},
     "larger": {"width": 1280, "height": 720},
-    "another shape": {"width": 480, "height": 360},
     "another profile": {"profile": "main"},
     "baseline": {"profile": "baseline"},
     "b-frames": {"b_frames": 2, "options": (("b_strategy", "0"),)},
@@ -78,6 +78,35 @@ def test_the_second_is_encoded_to_match(change: str, tmp_path: Path) -> None:
     copied = [number for number in expected if in_clip[number] == packets[number]]
     assert len(copied) == report.details["framesCopied"]
     assert copied, "what most frames have in common is copied"
+
+
+def test_another_shape_is_framed_in_black(tmp_path: Path) -> None:
+    recordings = pair(tmp_path, BASE, width=480, height=360)
+    report = make_clip(recordings, INTERVAL, tmp_path)
+    with av.open(str(report.clip)) as container:
+        pictures = list(container.decode(video=0))
+    expected = expected_numbers(recordings, INTERVAL)
+    numbers = []
+    for picture in pictures:
+        assert (picture.width, picture.height) == (640, 360)
+        is_second = len(numbers) >= expected.index(120)
+        numbers.append(frame_number(crop(picture, 80, 480) if is_second else picture))
+        if is_second:
+            luma = memoryview(picture.planes[0])
+            middle = 180 * picture.planes[0].line_size
+            assert max(luma[middle : middle + 78]) < 24
+            assert max(luma[middle + 562 : middle + 640]) < 24
+    assert numbers == expected
+
+
+def crop(picture: av.VideoFrame, left: int, width: int) -> av.VideoFrame:
+    """The luma of columns ``[left, left + width)``."""
+    cropped = av.VideoFrame(width, picture.height, "gray")
+    stride, source = picture.planes[0].line_size, bytes(picture.planes[0])
+    target = cropped.planes[0]
+    rows = (source[y * stride + left : y * stride + left + width] for y in range(picture.height))
+    target.update(b"".join(row.ljust(target.line_size, b"\0") for row in rows))
+    return cropped
 
 
 def test_the_majority_decides(tmp_path: Path) -> None:

@@ -10,6 +10,7 @@ import json
 import sys
 import traceback
 from collections.abc import Callable
+from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn, TypeVar
 
@@ -18,6 +19,7 @@ import click
 from clipline import __version__
 from clipline.contract.coverage import GapPolicy
 from clipline.contract.errors import CliplineError, ConfigurationError, UnreadableRequest
+from clipline.contract.modes import CutMode, HevcMode
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -60,6 +62,14 @@ def _settings_options(command: _Command) -> _Command:
     return command
 
 
+def _choice(name: str, default: StrEnum, text: str) -> Callable[[_Command], _Command]:
+    """An option that takes one of the words of the enum that ``default`` belongs to."""
+    return click.option(
+        name, type=click.Choice([str(one) for one in type(default)]), default=str(default),
+        show_default=True, help=text,
+    )  # fmt: skip
+
+
 @click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
 @click.option("-v", "--verbose", is_flag=True, help="With an error, show where it arose.")
 @click.version_option(__version__, message="clipline %(version)s")
@@ -81,13 +91,7 @@ def app(context: click.Context, verbose: bool) -> None:
 @click.option(
     "--thumbnail-format", type=click.Choice(["png", "jpg", "webp"]), default="png", show_default=True
 )
-@click.option(
-    "--gap-policy",
-    type=click.Choice([str(policy) for policy in GapPolicy]),
-    default=str(GapPolicy.FAIL),
-    show_default=True,
-    help="What becomes of gaps.",
-)
+@_choice("--gap-policy", GapPolicy.FAIL, "What becomes of gaps.")
 @click.option(
     "--gap-tolerance-ms",
     type=click.IntRange(min=0),
@@ -96,6 +100,13 @@ def app(context: click.Context, verbose: bool) -> None:
     metavar="MS",
     help="Holes up to this count as covered.",
 )
+@_choice(
+    "--mode",
+    CutMode.EXACT,
+    "exact: copy, and encode what can't be copied. encode: encode all. keyframe: copy from the keyframe "
+    "before --start on. editlist: the same, what comes before --start hidden by an edit list.",
+)
+@_choice("--hevc-mode", HevcMode.H264, "HEVC recordings: encode to h264, splice (copy), or encode to hevc.")
 @click.option(
     "--timestamp-format", metavar="FORMAT", help="Of the time in file names, in strptime's notation."
 )
@@ -111,6 +122,8 @@ def cut(
     thumbnail_format: str,
     gap_policy: str,
     gap_tolerance_ms: int,
+    mode: str,
+    hevc_mode: str,
     timestamp_format: str | None,
     overwrite: bool,
     as_json: bool,
@@ -132,6 +145,8 @@ def cut(
         thumbnail_format,
         GapPolicy(gap_policy),
         gap_tolerance_ms,
+        CutMode(mode),
+        HevcMode(hevc_mode),
         NameFormat(timestamp_format) if timestamp_format else NameFormat(),
         overwrite,
     )
@@ -145,21 +160,12 @@ def cut(
     if as_json:
         print(json.dumps(document, indent=2))
     elif document["status"] == "CLIP_AVAILABLE":
-        _print_cut(document)
+        from clipline.entrypoints.report import print_cut
+
+        print_cut(document)
     else:
         _fail(document["reason"], 4)
     sys.exit(0 if document["status"] == "CLIP_AVAILABLE" else 4)
-
-
-def _print_cut(document: dict[str, Any]) -> None:
-    from clipline.entrypoints.report import media_lines, timings_line
-
-    print(document["clip"]["key"])
-    for name, value in media_lines(document):
-        print(f"  {name:12}{value}")
-    for size in document["thumbnail"]["sizes"]:
-        print(f"  {'thumbnail':12}{document['thumbnail']['key'].replace('{size}', str(size))}")
-    print(f"  {'timings':12}{timings_line(document['timingsInMs'])}")
 
 
 def _widths(text: str) -> tuple[int, ...]:

@@ -12,6 +12,7 @@ from typing import Any
 from clipline.contract.coverage import GapPolicy
 from clipline.contract.errors import ConfigurationError, NoFrames
 from clipline.contract.interval import Interval, iso, parse_instant
+from clipline.contract.modes import CutMode, HevcMode
 from clipline.contract.recording import NameFormat
 from clipline.contract.result import Status
 from clipline.media.cut import Candidate, Cut, CutReport, Stopwatch, ThumbnailOptions, prepare
@@ -33,6 +34,8 @@ class CutOptions:
     picture_format: str = "png"
     gap_policy: GapPolicy = GapPolicy.FAIL
     tolerance_ms: int = 1000
+    mode: CutMode = CutMode.EXACT
+    hevc_mode: HevcMode = HevcMode.H264
     names: NameFormat = field(default_factory=NameFormat)
     overwrite: bool = False
 
@@ -82,7 +85,8 @@ def _make(
     try:
         planned: Cut = prepare(
             candidates, options.interval, directory,
-            gap_policy=options.gap_policy, tolerance_ms=options.tolerance_ms, stopwatch=stopwatch,
+            gap_policy=options.gap_policy, tolerance_ms=options.tolerance_ms,
+            mode=options.mode, hevc_mode=options.hevc_mode, stopwatch=stopwatch,
         )  # fmt: skip
     except NoFrames as error:
         return str(error)

@@ -151,3 +151,13 @@ def _openable(url: str) -> str:
         return url
     path = Path(unquote(urlsplit(url).path))
     return str(path.relative_to(Path.cwd())) if path.is_relative_to(Path.cwd()) else str(path)
+
+
+def print_cut(document: Mapping[str, Any]) -> None:
+    """The clip that ``clipline cut`` made."""
+    print(document["clip"]["key"])
+    for name, value in media_lines(document):
+        print(f"  {name:12}{value}")
+    for size in document["thumbnail"]["sizes"]:
+        print(f"  {'thumbnail':12}{document['thumbnail']['key'].replace('{size}', str(size))}")
+    print(f"  {'timings':12}{timings_line(document['timingsInMs'])}")

@@ -8,7 +8,6 @@ if not cut.plan.gaps:
 from __future__ import annotations
 
 import time
-from bisect import bisect_right
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -19,20 +18,22 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-import av
-
 from clipline.contract.coverage import GapPolicy
-from clipline.contract.errors import MediaError, NoFrames, UnreadableRecording
+from clipline.contract.errors import MediaError, NoFrames, UnreadableRecording, UnsupportedMedia
 from clipline.contract.interval import Interval
-from clipline.media.codec import can_splice, configuration, decode
+from clipline.contract.modes import CutMode, HevcMode
+from clipline.media.encoder import can_splice
 from clipline.media.index import RecordingIndex, read_index
-from clipline.media.parameter_sets import is_entry, is_idr
-from clipline.media.plan import BlackSpan, CopySpan, EncodeSpan, Plan, make_plan
+from clipline.media.plan import Plan, PlanOptions, make_plan
 from clipline.media.ranges import ByteSource, Fetch
-from clipline.media.splice import encode_spans, needed_ranges, reference_source, sample_reader, write_clip
+from clipline.media.report import details
+from clipline.media.spans import BlackSpan
+from clipline.media.splice import clip_form, encode_spans, needed_ranges, sample_reader, write_clip
+from clipline.media.still import picture_at
 from clipline.media.thumbnails import write_thumbnails
 from clipline.media.timeline import Source
 from clipline.media.verify import verify
+from clipline.media.video import configuration, rotation
 
 THUMBNAIL_AT = Fraction(1, 4)
 """How far into the clip the thumbnail picture is shown."""
@@ -102,6 +103,8 @@ def prepare(
     *,
     gap_policy: GapPolicy = GapPolicy.FAIL,
     tolerance_ms: int = 1000,
+    mode: CutMode = CutMode.EXACT,
+    hevc_mode: HevcMode = HevcMode.H264,
     missing: Sequence[tuple[Interval, str]] = (),
     stopwatch: Stopwatch | None = None,
 ) -> Cut:
@@ -109,7 +112,7 @@ def prepare(
 
     A recording that can't be read counts as a gap that names the reason; so does what ``missing``
     says about a span. ``directory`` takes temporary files. Raises NoFrames where nothing of the
-    interval is there, UnsupportedMedia where footage can't be cut yet.
+    interval is there.
     """
     stopwatch = stopwatch or Stopwatch()
     stopwatch.begin("index")
@@ -130,15 +133,15 @@ def prepare(
         reasons = [reason for span, reason in missing if span & gap]
         return "; ".join(reasons + unreadable) or "no recording"
 
-    options = {"gap_policy": gap_policy, "tolerance_ms": tolerance_ms, "gap_reason": gap_reason}
-    return Cut(readable, interval, directory, stopwatch, options)
+    options = PlanOptions(gap_policy, tolerance_ms, mode, gap_reason)
+    return Cut(readable, interval, directory, stopwatch, options, hevc_mode)
 
 
-def _try_index(candidate: Candidate) -> RecordingIndex | UnreadableRecording:
+def _try_index(candidate: Candidate) -> RecordingIndex | UnreadableRecording | UnsupportedMedia:
     try:
         index = read_index(candidate.source)
         configuration(index.video)
-    except UnreadableRecording as error:
+    except (UnreadableRecording, UnsupportedMedia) as error:
         return error
     return index
 
@@ -152,18 +155,19 @@ class Cut:
         interval: Interval,
         directory: Path,
         stopwatch: Stopwatch,
-        plan_options: Mapping[str, Any],
+        options: PlanOptions,
+        hevc_mode: HevcMode,
     ) -> None:
         self._bytes = [candidate.source for candidate, _ in readable]
         self._interval = interval
         self._directory = directory
         self._stopwatch = stopwatch
-        self._options = plan_options
+        self._options = options
+        self._hevc_mode = hevc_mode
         self._bytes_read = sum(index.bytes_read for _, index in readable)
         sources = [Source(candidate.source.name, candidate.start_ms, index) for candidate, index in readable]
-        plan = make_plan(sources, interval, **plan_options)
-        self._sources = _mark_copyable(sources, plan)
-        self.plan = plan
+        self._sources = _mark_copyable(sources, make_plan(sources, interval, options), hevc_mode)
+        self.plan = make_plan(self._sources, interval, options)
         """As far as the indexes tell; ``render`` refines what is copied once the footage is there."""
 
     def render(self, output: Path, thumbnails: ThumbnailOptions | None = None) -> CutReport:
@@ -197,7 +201,8 @@ class Cut:
             self._stopwatch.begin("thumbnails")
             made = pictures.result() if pictures else {}
             self._stopwatch.end()
-        return CutReport(output, made, self._details(plan, output))
+        form = clip_form(plan, self._hevc_mode)
+        return CutReport(output, made, details(plan, form, self._options, output, self._bytes_read))
 
     def _fetch(self, stack: ExitStack, plan: Plan, fetches: dict[int, Fetch]) -> None:
         """Ask for what ``plan`` needs beyond what ``fetches`` have asked for already."""
@@ -217,16 +222,17 @@ class Cut:
             if number not in fetches:
                 return source
             video = source.index.video
-            length_bytes = configuration(video).length_bytes
+            sets = configuration(video)
             read = sample_reader(video, fetches[number], partial(self._read_more, number))
             return replace(
                 source,
-                is_idr=lambda sample: is_idr(read(sample), length_bytes),
-                is_entry=lambda sample: is_entry(read(sample), length_bytes),
+                can_begin_copy=lambda sample: sets.can_begin_copy(read(sample)),
+                can_begin_decoding=lambda sample: sets.can_begin_decoding(read(sample)),
+                leans_on_before=lambda sample: sets.leans_on_before(read(sample)),
             )
 
         sources = [checked(number, source) for number, source in enumerate(self._sources)]
-        return make_plan(sources, self._interval, **self._options, encode_all=encode_all)
+        return make_plan(sources, self._interval, self._options, encode_all=encode_all)
 
     def _read_more(self, number: int, offset: int, size: int) -> bytes:
         self._bytes_read += size
@@ -234,97 +240,40 @@ class Cut:
 
     def _make(self, plan: Plan, fetches: Mapping[int, Fetch], output: Path) -> None:
         self._stopwatch.begin("encode")
-        encoded = encode_spans(plan, fetches)
-        self._stopwatch.begin("write")
-        write_clip(plan, fetches, encoded, output)
+        form = clip_form(plan, self._hevc_mode)
+        with encode_spans(plan, form, fetches, self._directory) as encoded:
+            self._stopwatch.begin("write")
+            write_clip(plan, form, fetches, encoded, output)
         self._stopwatch.begin("verify")
         verify(output, plan)
 
-    def _details(self, plan: Plan, output: Path) -> dict[str, Any]:
-        policy = self._options["gap_policy"]
-        coverage = []
-        for part in plan.parts:
-            entry: dict[str, Any] = {
-                "startTimestampInMs": part.span.start_ms,
-                "endTimestampInMs": part.span.end_ms,
-            }
-            if part.recording is not None:
-                entry["recording"] = part.recording
-            else:
-                entry |= {"gap": part.reason, "filledWith": str(policy)}
-            coverage.append(entry | {"clipOffsetInMs": part.clip_offset_ms})
-        encodes = [span.why for span in plan.spans if isinstance(span, EncodeSpan)]
-        if plan.frames_copied:
-            method = "copy+encode" if encodes or _has_black(plan) else "copy"
-        else:
-            method = "encode"
-        sequence = configuration(plan.sources[reference_source(plan)].index.video).sequence
-        return {
-            "coverage": coverage,
-            "partial": bool(plan.gaps),
-            "firstFrameTimestampInMs": round(plan.first_frame_ms),
-            "lastFrameTimestampInMs": round(plan.last_frame_ms),
-            "framesCopied": plan.frames_copied,
-            "framesEncoded": plan.frames_encoded,
-            "method": method,
-            "why": list(dict.fromkeys(encodes)),
-            "bytesRead": self._bytes_read,
-            "sizeInBytes": output.stat().st_size,
-            "durationInMs": round(Fraction(plan.end_pts * 1000, plan.timescale)),
-            "width": sequence.width,
-            "height": sequence.height,
-        }
 
+def _mark_copyable(sources: Sequence[Source], plan: Plan, hevc_mode: HevcMode) -> list[Source]:
+    """The sources, each with the reason why its pictures must be encoded, if one is known.
 
-def _has_black(plan: Plan) -> bool:
-    return any(isinstance(span, BlackSpan) for span in plan.spans)
-
-
-def _mark_copyable(sources: Sequence[Source], plan: Plan) -> list[Source]:
-    """Recordings whose parameter sets differ from those of most frames are encoded to match."""
-    frames: Counter[object] = Counter()
-    configurations = [configuration(source.index.video) for source in sources]
+    Recordings whose parameter sets differ from those of most frames are encoded to match.
+    """
+    forms = [(configuration(one.index.video), rotation(one.index.video)) for one in sources]
+    reasons = [can_splice(sets, hevc_mode) for sets, _ in forms]
+    frames: Counter[int] = Counter()
     for span, times in zip(plan.spans, plan.span_pts, strict=True):
-        if not isinstance(span, BlackSpan):
-            frames[configurations[span.source]] += len(times)
-    reference = frames.most_common(1)[0][0]
+        if not isinstance(span, BlackSpan) and not reasons[span.source]:
+            # Of equal recordings the first one counts for all.
+            frames[forms.index(forms[span.source])] += len(times)
+    reference = forms[frames.most_common(1)[0][0]] if frames else None
+    differs = "its parameters differ from the other recordings'"
     return [
-        replace(source, copyable=found == reference and can_splice(found))
-        for source, found in zip(sources, configurations, strict=True)
+        replace(source, encode_why=why or (None if form == reference else differs))
+        for source, form, why in zip(sources, forms, reasons, strict=True)
     ]
 
 
 def _make_thumbnails(
     plan: Plan, fetches: Mapping[int, Fetch], options: ThumbnailOptions, output: Path
 ) -> dict[int, Path]:
-    frame, source = _picture_at(plan, fetches, plan.end_pts * THUMBNAIL_AT)
-    return write_thumbnails(
-        frame, options.widths, options.picture_format, output.parent,
-        stem=output.stem, sample_aspect=configuration(source.index.video).sequence.sample_aspect,
-    )  # fmt: skip
-
-
-def _picture_at(plan: Plan, fetches: Mapping[int, Fetch], pts: Fraction) -> tuple[av.VideoFrame, Source]:
-    """The camera's picture that is shown at ``pts`` (or the first one, where black is shown till then)."""
-    shown = [
-        (time, span, place)
-        for span, times in zip(plan.spans, plan.span_pts, strict=True)
-        if not isinstance(span, BlackSpan)
-        for place, time in enumerate(times)
-    ]
-    before = [entry for entry in shown if entry[0] <= pts]
-    _, span, place = max(before or shown[:1], key=lambda entry: entry[0])
-    source = plan.sources[span.source]
+    frame, source = picture_at(plan, fetches, plan.end_pts * THUMBNAIL_AT)
     video = source.index.video
-    first = span.first
-    if isinstance(span, CopySpan):
-        number = span.first + place
-        syncs = range(len(video)) if video.sync is None else video.sync
-        for sync in reversed(syncs[: bisect_right(syncs, number)]):
-            if sync <= span.first or source.is_idr(sync):
-                first = max(sync, span.first)
-                break
-    else:
-        number = span.frames[place]
-    read = sample_reader(video, fetches[span.source])
-    return next(decode(video, first, number + 1, [number], read)), source
+    return write_thumbnails(
+        frame, options.widths, options.picture_format, output.parent, stem=output.stem,
+        sample_aspect=configuration(video).sequence.sample_aspect, rotation=rotation(video),
+    )  # fmt: skip

@@ -13,6 +13,8 @@ from dataclasses import dataclass
 from itertools import groupby, pairwise
 
 from clipline.media.boxes import Box, box, full_box, pack_table
+from clipline.media.parameter_sets import SequenceParameters
+from clipline.media.video import ENTRY_FIELDS_BYTES, VideoConfiguration
 
 _IDENTITY = (0x10000, 0, 0, 0, 0x10000, 0, 0, 0, 0x40000000)
 _SECONDS_1904_TO_1970 = 2_082_844_800
@@ -186,11 +188,13 @@ def _chunk_runs(counts: Sequence[int]) -> bytes:
     return struct.pack(">I", len(flat) // 3) + pack_table("I", flat)
 
 
-def visual_entry(source: Box, configuration: bytes) -> bytes:
-    """The source's ``avc1`` entry with another ``avcC``; bit rates in it are no longer true and left out."""
+def visual_entry(source: Box, sequence: SequenceParameters, sets: VideoConfiguration) -> bytes:
+    """The source's sample entry with other ``sets``; bit rates in it are no longer true and left out."""
+    fields = bytearray(source.body[:ENTRY_FIELDS_BYTES])
+    struct.pack_into(">HH", fields, 24, sequence.width, sequence.height)
     kept = [
         box(child.kind, bytes(child.body))
-        for child in source.children(78)
-        if child.kind in {"pasp", "colr", "clap"}
+        for child in source.children(ENTRY_FIELDS_BYTES)
+        if child.kind in {"pasp", "colr"}
     ]
-    return box("avc1", bytes(source.body[:78]), box("avcC", configuration), *kept)
+    return box(sets.entry_kind, bytes(fields), box(sets.record_kind, sets.pack()), *kept)

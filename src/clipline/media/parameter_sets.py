@@ -11,6 +11,7 @@ import struct
 from collections.abc import Iterator
 from dataclasses import dataclass
 from fractions import Fraction
+from typing import ClassVar
 
 from clipline.contract.errors import UnreadableRecording, UnsupportedMedia
 from clipline.media.bits import BitReader, unescape
@@ -171,6 +172,11 @@ class AvcConfiguration:
     length_bytes: int = 4
     """Bytes of the length before each NAL unit of a sample."""
 
+    codec: ClassVar[str] = "h264"
+    """FFmpeg's name."""
+    entry_kind: ClassVar[str] = "avc1"
+    record_kind: ClassVar[str] = "avcC"
+
     @property
     def sequence(self) -> SequenceParameters:
         """Of the first sequence parameter set."""
@@ -188,6 +194,46 @@ class AvcConfiguration:
     def __add__(self, other: AvcConfiguration) -> AvcConfiguration:
         """Both records' sets, this one's first."""
         return AvcConfiguration(self.sps + other.sps, self.pps + other.pps, self.length_bytes)
+
+    def can_begin_copy(self, sample: bytes) -> bool:
+        """Whether players can begin at ``sample`` after pictures that have nothing to do with it."""
+        return is_idr(sample, self.length_bytes)
+
+    def can_begin_decoding(self, sample: bytes) -> bool:
+        """Whether a decoder that begins here gets every picture right that is shown from this one on."""
+        return is_entry(sample, self.length_bytes)
+
+    def leans_on_before(self, _sample: bytes) -> bool:
+        """Whether a picture that is decoded after a keyframe and shown before it needs what came before."""
+        return False  # nothing is shown before the IDR picture that it is decoded after
+
+    def is_disposable(self, sample: bytes) -> bool:
+        """Whether no other picture is decoded from this one: nal_ref_idc is 0 (section 7.4.1)."""
+        slices = (unit for unit in split_units(sample, self.length_bytes) if 1 <= unit[0] & 31 <= IDR)
+        return next((unit[0] & 0x60 == 0 for unit in slices), False)
+
+    def sync_front(self, sample: bytes, *, begins: bool) -> tuple[bytes, int]:
+        """(what stands in place of a sync sample's front, bytes of that front); ``begins``: a copy, with it.
+
+        Parameter sets are left out: recorders that keep a live stream as it came repeat them before each
+        keyframe, and in an ``avc1`` track they have no place (ISO/IEC 14496-15, section 5.3.2). Raises
+        UnsupportedMedia where they are others than this record's.
+        """
+        del begins  # a copy begins with an IDR picture, which may stand anywhere
+        front, kept, found = 0, [], False
+        known = {unit.rstrip(b"\0") for unit in self.sps + self.pps}
+        for unit in split_units(sample, self.length_bytes):
+            kind = unit[0] & 31
+            if 1 <= kind <= IDR:
+                break
+            front += self.length_bytes + len(unit)
+            if kind not in (SPS, PPS):
+                kept.append(len(unit).to_bytes(self.length_bytes, "big") + unit)
+                continue
+            found = True
+            if unit.rstrip(b"\0") not in known:
+                raise UnsupportedMedia("its parameter sets change within the recording")
+        return (b"".join(kept), front) if found else (b"", 0)
 
     def pack(self) -> bytes:
         """The record. One profile valid for all, the highest level, the constraints that all keep."""

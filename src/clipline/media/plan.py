@@ -1,13 +1,8 @@
-"""What to copy and what to encode: pure, from the sample tables of the recordings and the interval asked.
+"""A clip, frame by frame: pure, from the sample tables of the recordings and the interval asked.
 
     asked              [---------------------------)
     samples    I P P P P P I P P P P P I P P P P P I P P
     plan               encode |   copy              |encode (only with B-frames)
-
-A copy begins at an IDR picture, where a decoder can begin. What is asked before the first such picture
-is decoded from the IDR picture before it and encoded anew. At the end a copy stops where no picture is
-needed that is not asked; the few B-frames behind that, whose reference lies beyond the end, are
-encoded anew as well.
 
 Output time is the distance from the clip's first frame, in ticks of one timescale.
 """
@@ -16,49 +11,40 @@ from __future__ import annotations
 
 import math
 from bisect import bisect_left
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, replace
 from fractions import Fraction
 
 from clipline.contract.coverage import GapPolicy
-from clipline.contract.errors import NoFrames, UnsupportedMedia
+from clipline.contract.errors import NoFrames
 from clipline.contract.interval import Interval
+from clipline.contract.modes import CutMode
 from clipline.media.index import Track
 from clipline.media.sound import audio_form
-from clipline.media.timeline import CoveredPart, Source, Stretch, find_stretches, lay_out
+from clipline.media.spans import (
+    BlackSpan,
+    CopySpan,
+    EncodeSpan,
+    Span,
+    choose_spans,
+    snap_to_keyframe,
+)
+from clipline.media.timeline import CoveredPart, Source, Stretch, find_stretches, lay_out, shows_all
 
 MAX_TIMESCALE = 10_000_000
 """Ticks a second; a 32-bit duration of one frame still holds seven minutes."""
 
 
-@dataclass(frozen=True, eq=False)
-class CopySpan:
-    """Samples ``[first, stop)`` in decode order, byte for byte."""
+@dataclass(frozen=True)
+class PlanOptions:
+    """What the caller wants of a plan."""
 
-    source: int
-    first: int
-    stop: int
-
-
-@dataclass(frozen=True, eq=False)
-class EncodeSpan:
-    """Frames decoded from ``[first, stop)`` and encoded anew, beginning with an IDR picture."""
-
-    source: int
-    first: int
-    """A sample that a decoder can begin at."""
-    stop: int
-    frames: Sequence[int]
-    """Sample numbers of the frames to encode, in presentation order."""
-    why: str
-
-
-@dataclass(frozen=True, eq=False)
-class BlackSpan:
-    """One black picture that stands for a gap."""
-
-
-Span = CopySpan | EncodeSpan | BlackSpan
+    gap_policy: GapPolicy = GapPolicy.HOLD
+    """FAIL plans as HOLD does: the caller decides from the plan's gaps."""
+    tolerance_ms: int = 1000
+    """Holes up to this long are none."""
+    mode: CutMode = CutMode.EXACT
+    gap_reason: Callable[[Interval], str] = lambda _: "no recording"
 
 
 @dataclass(frozen=True, eq=False)
@@ -79,10 +65,16 @@ class Plan:
     last_frame_ms: Fraction
     parts: Sequence[CoveredPart]
     audio: Sequence[AudioSpan]
+    mode: CutMode = CutMode.EXACT
 
     @property
     def frames_copied(self) -> int:
-        return sum(span.stop - span.first for span in self.spans if isinstance(span, CopySpan))
+        return sum(len(span.samples) for span in self.spans if isinstance(span, CopySpan))
+
+    @property
+    def copies(self) -> int:
+        """How many spans are copied."""
+        return sum(isinstance(span, CopySpan) for span in self.spans)
 
     @property
     def frames_encoded(self) -> int:
@@ -111,28 +103,26 @@ class AudioSpan:
 def make_plan(
     sources: Sequence[Source],
     interval: Interval,
+    options: PlanOptions | None = None,
     *,
-    gap_policy: GapPolicy = GapPolicy.HOLD,
-    tolerance_ms: int = 1000,
-    gap_reason: Callable[[Interval], str] = lambda _: "no recording",
     encode_all: str | None = None,
 ) -> Plan:
     """Plan the clip of ``interval`` from ``sources``, which are in order of ``start_ms``.
 
-    Gaps longer than ``tolerance_ms`` are listed in ``parts`` and filled as ``gap_policy`` says (FAIL
-    plans as HOLD does: the caller decides from ``gaps``). ``encode_all``: why nothing may be copied.
-    Raises NoFrames where no frame lies in the interval.
+    Gaps longer than the tolerance are listed in ``parts`` and filled as the policy says. ``encode_all``:
+    why nothing may be copied. Raises NoFrames where no frame lies in the interval.
     """
-    stretches = find_stretches(sources, interval)
+    options = options or PlanOptions()
+    if options.mode is CutMode.ENCODE:
+        encode_all = encode_all or "asked for"
+    stretches = find_stretches(sources, interval, options.tolerance_ms)
     if not stretches:
-        covered = any(
-            source.wall_ms(source.index.video.pts[source.index.video.shown[0]]) <= interval.start_ms
-            and interval.end_ms <= source.wall_ms(source.index.video.end_pts)
-            for source in sources
-        )
+        covered = any(shows_all(source, interval, options.tolerance_ms) for source in sources)
         raise NoFrames(f"no frame of any recording lies in {interval}", covered=covered)
+    if options.mode is CutMode.KEYFRAME and not encode_all:
+        stretches[0] = _begin_at_keyframe(sources[stretches[0].source], stretches[0])
     timescale = _timescale([sources[one.source].index.video.timescale for one in stretches])
-    timeline = lay_out(stretches, interval, gap_policy, tolerance_ms, gap_reason)
+    timeline = lay_out(stretches, interval, options.gap_policy, options.tolerance_ms, options.gap_reason)
     spans: list[Span] = []
     span_pts: list[Sequence[int]] = []
 
@@ -141,12 +131,24 @@ def make_plan(
             spans.append(BlackSpan())
             span_pts.append([round(output_ms * timescale / 1000)])
 
-    for stretch, zero_ms, black_ms in zip(stretches, timeline.zeros_ms, timeline.black_ms, strict=True):
-        add_black(black_ms)
-        for span in _spans(sources[stretch.source], stretch, encode_all):
-            numbers = range(span.first, span.stop) if isinstance(span, CopySpan) else span.frames
+    for first, stop in _runs(stretches, timeline.black_ms):
+        add_black(timeline.black_ms[first])
+        number = stretches[first].source
+        source = sources[number]
+        output_times: dict[int, int] = {}
+        for stretch, zero_ms in zip(stretches[first:stop], timeline.zeros_ms[first:stop], strict=True):
+            frames = source.index.video.shown[stretch.first : stretch.stop]
+            output_times.update(zip(frames, _output_times(source, frames, zero_ms, timescale), strict=True))
+        frames = list(output_times)
+        if options.mode is not CutMode.EXACT and not spans and not encode_all:
+            frames = list(snap_to_keyframe(source, frames))
+            hidden = [frame for frame in frames if frame not in output_times]
+            zero_ms = timeline.zeros_ms[first]
+            output_times.update(zip(hidden, _output_times(source, hidden, zero_ms, timescale), strict=True))
+        for span in choose_spans(number, source, frames, encode_all):
             spans.append(span)
-            span_pts.append(_output_times(sources[stretch.source], numbers, zero_ms, timescale))
+            samples = span.samples if isinstance(span, CopySpan) else span.frames
+            span_pts.append([output_times[sample] for sample in samples])
     if timeline.hold_first:
         first_span = span_pts[0] = list(span_pts[0])
         first_span[first_span.index(min(first_span))] = 0
@@ -157,8 +159,30 @@ def make_plan(
     return Plan(
         sources, spans, span_pts, timescale, round(end_ms * timescale / 1000),
         stretches[0].first_ms, stretches[-1].last_ms, timeline.parts,
-        _plan_audio(sources, stretches, timeline.zeros_ms),
+        _plan_audio(sources, stretches, timeline.zeros_ms), options.mode,
     )  # fmt: skip
+
+
+def _begin_at_keyframe(source: Source, stretch: Stretch) -> Stretch:
+    """The stretch from the keyframe on that a copy of it begins with."""
+    video = source.index.video
+    frames = snap_to_keyframe(source, video.shown[stretch.first : stretch.stop])
+    before = sum(1 for frame in frames if 0 <= video.pts[frame] < video.pts[video.shown[stretch.first]])
+    first = stretch.first - before
+    begin_ms = source.wall_ms(video.pts[video.shown[first]])
+    return replace(stretch, first=first, begin_ms=begin_ms, first_ms=begin_ms)
+
+
+def _runs(stretches: Sequence[Stretch], black_ms: Sequence[Fraction | None]) -> Iterator[tuple[int, int]]:
+    """``[first, stop)`` of stretches whose frames follow each other in one source: one copy may span them."""
+    first = 0
+    for place in range(1, len(stretches) + 1):
+        if place < len(stretches) and black_ms[place] is None:
+            before, after = stretches[place - 1], stretches[place]
+            if (after.source, after.first) == (before.source, before.stop):
+                continue
+        yield first, place
+        first = place
 
 
 def _timescale(timescales: Sequence[int]) -> int:
@@ -180,75 +204,6 @@ def _output_times(source: Source, numbers: Sequence[int], zero_ms: Fraction, tim
     plus = shift.numerator * (down // shift.denominator) + down // 2
     pts = source.index.video.pts
     return [(pts[number] * up + plus) // down for number in numbers]
-
-
-def _spans(source: Source, stretch: Stretch, encode_all: str | None) -> list[CopySpan | EncodeSpan]:
-    """Copy and encode for the frames of one stretch."""
-    video = source.index.video
-    frames = video.shown[stretch.first : stretch.stop]
-    wanted = set(frames)
-    stop = max(wanted) + 1
-    why = encode_all or (None if source.copyable else "its parameters differ from the other recordings'")
-    begin = None if why else _first_idr(source, stop, wanted)
-    if begin is None:
-        why = why or "no IDR picture among the frames asked"
-        return [EncodeSpan(stretch.source, _decoder_entry(source, frames[0]), stop, frames, why)]
-    head = [number for number in frames if video.pts[number] < video.pts[begin]]
-    copy_stop = _closed_end(video, begin, stop, wanted)
-    tail = [number for number in frames if number >= copy_stop]
-    spans: list[CopySpan | EncodeSpan] = []
-    if head:
-        entry = _decoder_entry(source, head[0])
-        spans.append(
-            EncodeSpan(stretch.source, entry, max(head) + 1, head, "frames before the first IDR picture")
-        )
-    spans.append(CopySpan(stretch.source, begin, copy_stop))
-    if tail:
-        entry = _decoder_entry(source, tail[0])
-        spans.append(
-            EncodeSpan(stretch.source, entry, stop, tail, "B-frames that need a picture beyond the end")
-        )
-    return spans
-
-
-def _sync_samples(video: Track) -> Sequence[int]:
-    return range(len(video)) if video.sync is None else video.sync
-
-
-def _first_idr(source: Source, stop: int, wanted: set[int]) -> int | None:
-    """The first IDR picture among the frames wanted; what is decoded after it is shown after it."""
-    syncs = _sync_samples(source.index.video)
-    for number in syncs[bisect_left(syncs, min(wanted)) : bisect_left(syncs, stop)]:
-        if number in wanted and source.is_idr(number):
-            return number
-    return None
-
-
-def _decoder_entry(source: Source, frame: int) -> int:
-    """The last sample to begin decoding at that is neither decoded nor shown after ``frame``."""
-    video = source.index.video
-    syncs = _sync_samples(video)
-    for at in range(bisect_left(syncs, frame + 1) - 1, -1, -1):
-        if video.pts[syncs[at]] <= video.pts[frame] and source.is_entry(syncs[at]):
-            return syncs[at]
-    raise UnsupportedMedia(f"{source.name} has no picture to begin decoding at before the frames asked")
-
-
-def _closed_end(video: Track, begin: int, stop: int, wanted: set[int]) -> int:
-    """How far a copy from ``begin`` goes: all of it is asked, and all of it is shown before the rest."""
-    copy_stop = begin
-    while copy_stop < stop and copy_stop in wanted:
-        copy_stop += 1
-    if copy_stop == stop:
-        return stop
-    rest = min((video.pts[number] for number in range(copy_stop, stop) if number in wanted), default=None)
-    while rest is not None and copy_stop > begin + 1:
-        latest = max(video.pts[begin:copy_stop])
-        if latest < rest:
-            break
-        copy_stop -= 1
-        rest = min(rest, video.pts[copy_stop])
-    return copy_stop
 
 
 def _plan_audio(

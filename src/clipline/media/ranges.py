@@ -165,15 +165,7 @@ class Fetch:
     def copy_to(self, descriptor: int, offset: int, length: int) -> None:
         """Append ``length`` bytes from ``offset`` to an open file, inside the kernel where it can."""
         self._wait(offset, length)
-        while length:
-            try:
-                copied = os.copy_file_range(self._file_descriptor, descriptor, length, offset)
-            except OSError:  # another file system, or one without the call
-                copied = os.write(descriptor, self.read(offset, min(length, _COPY_BYTES)))
-            if not copied:
-                raise UnreadableRecording(f"{self._source.name} was cut off while it was read")
-            offset += copied
-            length -= copied
+        copy_bytes(self._file_descriptor, descriptor, offset, length, self._source.name)
 
     def _land(self, part: ByteRange) -> None:
         data = memoryview(self._source.read(part.start, part.stop - part.start))
@@ -208,6 +200,19 @@ class Fetch:
             raise MediaError(f"bytes {offset} to {offset + length} of {self._source.name} were not fetched")
         for part in covering:
             self._arrivals[part].result()
+
+
+def copy_bytes(source: int, target: int, offset: int, length: int, name: str = "the spool") -> None:
+    """Append ``length`` bytes from ``offset`` of one open file to another; inside the kernel where it can."""
+    while length:
+        try:
+            copied = os.copy_file_range(source, target, length, offset)
+        except OSError:  # another file system, or one without the call
+            copied = os.write(target, os.pread(source, min(length, _COPY_BYTES), offset))
+        if not copied:
+            raise UnreadableRecording(f"{name} was cut off while it was read")
+        offset += copied
+        length -= copied
 
 
 def _pread(descriptor: int, offset: int, length: int, name: str) -> bytes:

@@ -3,19 +3,29 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Mapping, Sequence
+import tempfile
+from bisect import bisect_left
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from fractions import Fraction
-from itertools import chain, pairwise
+from itertools import accumulate, chain, groupby, pairwise
 from pathlib import Path
 from typing import NamedTuple
 
-from clipline.media.codec import Encoder, EncoderFormat, configuration, decode
+import av
+
+from clipline.contract.modes import HevcMode
+from clipline.media.decoder import decode
+from clipline.media.encoder import Encoder, EncoderFormat, beside, free_standing, make_encoder
+from clipline.media.fit import Fitter, canvas_of
 from clipline.media.index import Track
 from clipline.media.mux import Chunk, OutputTrack, file_head, visual_entry
-from clipline.media.parameter_sets import AvcConfiguration
-from clipline.media.plan import BlackSpan, CopySpan, EncodeSpan, Plan
-from clipline.media.ranges import ByteRange, Fetch, runs
+from clipline.media.parameter_sets import SequenceParameters
+from clipline.media.plan import Plan
+from clipline.media.ranges import ByteRange, Fetch, copy_bytes, runs
+from clipline.media.spans import BlackSpan, CopySpan, EncodeSpan
+from clipline.media.video import VideoConfiguration, configuration, rotation
 
 _VIDEO, _AUDIO = 0, 1
 
@@ -53,41 +63,33 @@ def sample_reader(
     return read
 
 
-@dataclass(frozen=True, eq=False)
-class Encoded:
-    """What the encoder made for one span."""
+@dataclass(frozen=True)
+class ClipForm:
+    """What the clip's video track is."""
 
-    samples: Sequence[bytes]
-    configuration: AvcConfiguration
+    reference: Track
+    """The track whose form the clip has."""
+    copied: VideoConfiguration | None
+    """What copied pictures refer to; None: none are copied."""
+    encoder: EncoderFormat
+    """Of the pictures that are encoded."""
 
-
-def encode_spans(plan: Plan, fetches: Mapping[int, Fetch]) -> dict[int, Encoded]:
-    """Encode every span that is not copied; keys are places in ``plan.spans``."""
-    reference = reference_source(plan)
-    target = configuration(plan.sources[reference].index.video)
-    copied = any(isinstance(span, CopySpan) for span in plan.spans)
-    form = EncoderFormat(target.sequence, target.free_identifier() if copied else 0, _frame_rate(plan))
-    encoded: dict[int, Encoded] = {}
-    for place, span in enumerate(plan.spans):
-        if isinstance(span, CopySpan):
-            continue
-        encoder = Encoder(form)
-        if isinstance(span, BlackSpan):
-            samples = encoder.encode([encoder.black()])
-        else:
-            video = plan.sources[span.source].index.video
-            read = sample_reader(video, fetches[span.source])
-            frames = decode(video, span.first, span.stop, span.frames, read)
-            samples = encoder.encode(frames)
-        encoded[place] = Encoded(samples, encoder.configuration)
-    return encoded
+    @property
+    def sequence(self) -> SequenceParameters:
+        return self.copied.sequence if self.copied else self.encoder.sequence
 
 
-def reference_source(plan: Plan) -> int:
-    """The source whose parameters the clip has: the first that is copied, else the first."""
+def clip_form(plan: Plan, hevc_mode: HevcMode) -> ClipForm:
+    """That of the first recording that is copied, else of the one with the most frames."""
     copied = [span.source for span in plan.spans if isinstance(span, CopySpan)]
-    others = [span.source for span in plan.spans if isinstance(span, EncodeSpan)]
-    return (copied + others)[0]
+    encoded = [span for span in plan.spans if isinstance(span, EncodeSpan)]
+    source = copied[0] if copied else max(encoded, key=lambda span: len(span.frames)).source
+    track = plan.sources[source].index.video
+    sets = configuration(track)
+    rate = _frame_rate(plan)
+    if not copied:
+        return ClipForm(track, None, free_standing(sets, rate, rotation(track), hevc_mode))
+    return ClipForm(track, sets, beside(sets, rate, rotation(track)))
 
 
 def _frame_rate(plan: Plan) -> Fraction:
@@ -98,44 +100,109 @@ def _frame_rate(plan: Plan) -> Fraction:
     return Fraction(plan.timescale, step).limit_denominator(100_000)
 
 
+@dataclass(frozen=True, eq=False)
+class EncodedSpan:
+    """Where the coded pictures of one span lie in the spool."""
+
+    offset: int
+    sizes: Sequence[int]
+    sync: Sequence[int]
+    """Places of the IDR pictures."""
+
+
+@dataclass(frozen=True, eq=False)
+class Encoded:
+    """What the encoder made, in a spool file."""
+
+    descriptor: int
+    spans: Mapping[int, EncodedSpan]
+    """By their place in ``plan.spans``."""
+    configuration: VideoConfiguration | None
+    """None: nothing was encoded."""
+
+
+@contextmanager
+def encode_spans(
+    plan: Plan, form: ClipForm, fetches: Mapping[int, Fetch], directory: Path
+) -> Iterator[Encoded]:
+    """Encode every span that is not copied; memory stays flat however many frames that are."""
+    spans: dict[int, EncodedSpan] = {}
+    made: set[VideoConfiguration] = set()
+    with tempfile.TemporaryFile(dir=directory, prefix="encoded-", buffering=0) as spool:
+        at = 0
+        for place, span in enumerate(plan.spans):
+            if isinstance(span, CopySpan):
+                continue
+            encoder = make_encoder(form.encoder, plan.frames_encoded)
+            sizes: list[int] = []
+            sync: list[int] = []
+            for data, is_idr in encoder.encode(_pictures(plan, span, encoder, fetches)):
+                _write_all(spool.fileno(), data)
+                if is_idr:
+                    sync.append(len(sizes))
+                sizes.append(len(data))
+            made.add(encoder.configuration)
+            spans[place] = EncodedSpan(at, sizes, sync)
+            at += sum(sizes)
+        if len(made) > 1:
+            raise AssertionError("the encoder wrote other parameter sets for the same format")
+        yield Encoded(spool.fileno(), spans, made.pop() if made else None)
+
+
+def _pictures(
+    plan: Plan, span: EncodeSpan | BlackSpan, encoder: Encoder, fetches: Mapping[int, Fetch]
+) -> Iterable[av.VideoFrame]:
+    """The pictures of a span, as they are to be encoded."""
+    if isinstance(span, BlackSpan):
+        return [encoder.black()]
+    video = plan.sources[span.source].index.video
+    own = canvas_of(configuration(video).sequence, "", rotation(video))
+    read = sample_reader(video, fetches[span.source])
+    return map(Fitter(own, encoder.canvas).fit, decode(video, span.first, span.stop, span.frames, read))
+
+
 class _Item(NamedTuple):
-    """A sample on its way into the file: from a source, or from memory."""
+    """A sample on its way into the file."""
 
     track: int
     size: int
     source: int
-    """-1: encoded."""
+    """Of the bytes behind ``front``; -1: the encoder's spool."""
     offset: int
-    data: bytes = b""
+    front: bytes = b""
 
 
 def write_clip(
-    plan: Plan, fetches: Mapping[int, Fetch], encoded: Mapping[int, Encoded], output: Path
+    plan: Plan, form: ClipForm, fetches: Mapping[int, Fetch], encoded: Encoded, output: Path
 ) -> None:
     """Write the clip to ``output``."""
-    items, tracks = _lay_out(plan, encoded)
+    items, tracks = _lay_out(plan, form, fetches, encoded)
     chunks: list[Chunk] = []
-    for item in items:
-        if chunks and chunks[-1].track == item.track:
-            last = chunks[-1]
-            chunks[-1] = Chunk(last.track, last.samples + 1, last.size_bytes + item.size)
-        else:
-            chunks.append(Chunk(item.track, 1, item.size))
+    for track, group in groupby(items, key=lambda item: item.track):
+        sizes = [item.size for item in group]
+        chunks.append(Chunk(track, len(sizes), sum(sizes)))
     with output.open("xb", buffering=0) as file:
         descriptor = file.fileno()
         _write_all(descriptor, file_head(tracks, chunks, int(plan.first_frame_ms)))
-        at = 0
-        while at < len(items):
-            stop = at + 1
-            while stop < len(items) and items[stop].source == items[at].source:
-                stop += 1
-            group = items[at:stop]
-            if group[0].source < 0:
-                _write_all(descriptor, b"".join(item.data for item in group))
+        for source, offset, length, front in _pieces(items):
+            _write_all(descriptor, front)
+            if source < 0:
+                copy_bytes(encoded.descriptor, descriptor, offset, length)
             else:
-                for offset, length in runs([(item.offset, item.size) for item in group]):
-                    fetches[group[0].source].copy_to(descriptor, offset, length)
-            at = stop
+                fetches[source].copy_to(descriptor, offset, length)
+
+
+def _pieces(items: Iterable[_Item]) -> Iterator[tuple[int, int, int, bytes]]:
+    """(source, offset, length, what comes before it) of long runs."""
+    source, offset, length, front = -1, 0, 0, b""
+    for item in items:
+        body = item.size - len(item.front)
+        if not item.front and (item.source, item.offset) == (source, offset + length):
+            length += body
+            continue
+        yield source, offset, length, front
+        source, offset, length, front = item.source, item.offset, body, item.front
+    yield source, offset, length, front
 
 
 def _write_all(descriptor: int, data: bytes) -> None:
@@ -144,7 +211,9 @@ def _write_all(descriptor: int, data: bytes) -> None:
         view = view[os.write(descriptor, view) :]
 
 
-def _lay_out(plan: Plan, encoded: Mapping[int, Encoded]) -> tuple[list[_Item], list[OutputTrack]]:
+def _lay_out(
+    plan: Plan, form: ClipForm, fetches: Mapping[int, Fetch], encoded: Encoded
+) -> tuple[list[_Item], list[OutputTrack]]:
     """The samples in file order, and the tracks that index them."""
     video_sizes: list[int] = []
     video_pts: list[int] = []
@@ -153,16 +222,15 @@ def _lay_out(plan: Plan, encoded: Mapping[int, Encoded]) -> tuple[list[_Item], l
     audio_items, audio_track = _audio(plan)
     audio_at = 0
     for place, (span, pts) in enumerate(zip(plan.spans, plan.span_pts, strict=True)):
+        before = len(video_sizes)
         if isinstance(span, CopySpan):
-            video = plan.sources[span.source].index.video
-            places = video.locate(span.first, span.stop)
-            span_items = [_Item(_VIDEO, size, span.source, offset) for offset, size in places]
-            syncs = range(span.first, span.stop) if video.sync is None else video.sync
-            before = len(video_sizes) - span.first
-            sync += [before + number for number in syncs if span.first <= number < span.stop]
+            span_items, span_sync = _copied_items(plan, span, fetches)
         else:
-            span_items = [_Item(_VIDEO, len(data), -1, 0, data) for data in encoded[place].samples]
-            sync.append(len(video_sizes))
+            made = encoded.spans[place]
+            offsets = accumulate(made.sizes, initial=made.offset)
+            span_items = [_Item(_VIDEO, size, -1, at) for size, at in zip(made.sizes, offsets, strict=False)]
+            span_sync = made.sync
+        sync += [before + number for number in span_sync]
         video_sizes += [item.size for item in span_items]
         video_pts += pts
         until = min(plan.span_pts[place + 1]) if place + 1 < len(plan.spans) else None
@@ -175,23 +243,41 @@ def _lay_out(plan: Plan, encoded: Mapping[int, Encoded]) -> tuple[list[_Item], l
         audio_at = audio_stop
         # In the source's own order, so that video and audio that lie side by side go in one copy.
         items += sorted(span_items, key=lambda item: (item.source, item.offset))
-    reference = plan.sources[reference_source(plan)].index.video
-    sets: AvcConfiguration | None = configuration(reference) if plan.frames_copied else None
-    if encoded:
-        made = {one.configuration for one in encoded.values()}
-        if len(made) != 1:
-            raise AssertionError("the encoder wrote other parameter sets for the same format")
-        sets = sets + made.pop() if sets else made.pop()
-    assert sets is not None
-    entry = visual_entry(reference.entry, sets.pack())
-    tracks = [
-        OutputTrack(
-            "vide", entry, plan.timescale, reference.header, video_sizes, video_pts, plan.end_pts, sync
-        )
-    ]
+    sets = [one for one in (form.copied, encoded.configuration) if one is not None]
+    entry = visual_entry(form.reference.entry, form.sequence, sum(sets[1:], sets[0]))
+    header = form.reference.header
+    tracks = [OutputTrack("vide", entry, plan.timescale, header, video_sizes, video_pts, plan.end_pts, sync)]
     if audio_items:
         tracks.append(audio_track)
     return items, tracks
+
+
+def _copied_items(
+    plan: Plan, span: CopySpan, fetches: Mapping[int, Fetch]
+) -> tuple[list[_Item], Sequence[int]]:
+    """The samples of a span, and which of them are sync samples."""
+    video = plan.sources[span.source].index.video
+    places = video.locate(span.first, span.stop)
+    if span.left_out:
+        places = [places[number - span.first] for number in span.samples]
+    items = [_Item(_VIDEO, size, span.source, offset) for offset, size in places]
+    samples = span.samples
+    syncs = range(len(samples)) if video.sync is None else sync_places(samples, video.sync)
+    sets = configuration(video)
+    read = sample_reader(video, fetches[span.source])
+    for place in syncs:
+        front, skipped = sets.sync_front(read(samples[place]), begins=place == 0)
+        if not skipped:
+            break  # a recorder repeats parameter sets before every keyframe or before none
+        _, size, source, offset, _ = items[place]
+        items[place] = _Item(_VIDEO, size - skipped + len(front), source, offset + skipped, front)
+    return items, syncs
+
+
+def sync_places(samples: Sequence[int], sync: Sequence[int]) -> Sequence[int]:
+    """Places in ``samples`` of those that ``sync`` lists; both are in order."""
+    known = set(sync[bisect_left(sync, samples[0]) : bisect_left(sync, samples[-1] + 1)])
+    return [place for place, number in enumerate(samples) if number in known]
 
 
 def _audio(plan: Plan) -> tuple[list[tuple[int, _Item]], OutputTrack]:

@@ -11,6 +11,7 @@ import av
 from av.video.reformatter import VideoReformatter
 
 from clipline.contract.errors import MediaError
+from clipline.media.fit import turn
 
 CONTENT_TYPES = {"png": "image/png", "jpg": "image/jpeg", "webp": "image/webp"}
 
@@ -32,13 +33,18 @@ def write_thumbnails(
     *,
     stem: str = "thumbnail",
     sample_aspect: Fraction | None = None,
+    rotation: int = 0,
 ) -> dict[int, Path]:
     """Write ``frame`` in each of ``widths`` (pixels); the height keeps the displayed aspect ratio.
 
-    ``sample_aspect`` is the width of a pixel over its height, 1 where it is None. Returns the file of
-    each width, ``{directory}/{stem}_{width}.{format}``.
+    ``sample_aspect`` is the width of a pixel over its height, 1 where it is None; ``rotation`` by how many
+    degrees the picture is turned clockwise. Returns the file of each width,
+    ``{directory}/{stem}_{width}.{format}``.
     """
     aspect = Fraction(frame.width, frame.height) * (sample_aspect or 1)
+    if rotation:
+        frame = turn(frame, rotation)
+        aspect = 1 / aspect if rotation % 180 else aspect
 
     def write(width: int) -> tuple[int, Path]:
         height = max(round(width / aspect), 1)

@@ -7,10 +7,12 @@ the overlap up to the end of its last frame.
 from __future__ import annotations
 
 import math
+import operator
 from bisect import bisect_left
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
+from itertools import pairwise
 
 from clipline.contract.coverage import GapPolicy
 from clipline.contract.interval import Interval
@@ -20,7 +22,10 @@ ROUNDING_MS = 1
 """Recordings' starts are told in whole milliseconds: an overlap shorter than that is none."""
 
 AskSample = Callable[[int], bool]
-"""A question about a sync sample, by its number."""
+"""A question about a sample, by its number."""
+
+MISSED_FRAMES = 2
+"""A picture that comes later by more than so many usual steps may stand behind a hole."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -31,12 +36,14 @@ class Source:
     start_ms: int
     """Wall time of its movie timeline's zero."""
     index: RecordingIndex
-    is_idr: AskSample = lambda _: True
-    """Whether it is an IDR picture, where a copy may begin."""
-    is_entry: AskSample = lambda _: True
+    can_begin_copy: AskSample = lambda _: True
+    """Whether players can begin there after pictures of another origin: an IDR picture."""
+    can_begin_decoding: AskSample = lambda _: True
     """Whether a decoder may begin there, for what is shown from there on."""
-    copyable: bool = True
-    """Whether its pictures fit the clip's parameter sets; otherwise they are encoded to match."""
+    leans_on_before: AskSample = lambda _: False
+    """Whether a picture decoded after a keyframe and shown before it needs what came before."""
+    encode_why: str | None = None
+    """Why its pictures can't be copied into the clip and are encoded to match; None: they can."""
 
     def wall_ms(self, pts: int) -> Fraction:
         """Wall time of a presentation time, milliseconds since the epoch."""
@@ -77,32 +84,82 @@ class Stretch:
     """When the source's next frame comes, or its footage ends."""
 
 
-def find_stretches(sources: Sequence[Source], interval: Interval) -> list[Stretch]:
-    """Which source gives which frames, in order of wall time."""
-    stretches = []
+def find_stretches(sources: Sequence[Source], interval: Interval, tolerance_ms: int) -> list[Stretch]:
+    """Which source gives which frames, in order of wall time.
+
+    A source whose pictures pause for longer than ``tolerance_ms`` gives several stretches.
+    """
+    stretches: list[Stretch] = []
     owned_until = take_from = Fraction(interval.start_ms)
     for number, source in enumerate(sources):
         video = source.index.video
-        times = [video.pts[sample] for sample in video.shown]
+        footage = _Footage(source, tolerance_ms)
+        first = footage.place(take_from)
+        stop = footage.place(interval.end_ms)
+        if first >= stop:
+            continue
         footage_end = source.wall_ms(video.end_pts)
-        first = bisect_left(times, source.ticks(take_from))
-        stop = bisect_left(times, source.ticks(interval.end_ms))
-        if first < stop:
+        holes = footage.holes(first, stop + 1)
+        edges = [first, *(place for place in holes if first < place < stop), stop]
+        for begin, end in pairwise(edges):
+            shown_from = footage.wall_ms(begin if begin in holes else 0)
+            shown_to = footage.wall_ms(end - 1) + footage.step_ms if end in holes else footage_end
             stretches.append(
                 Stretch(
-                    number, source.name, first, stop,
-                    max(owned_until, source.wall_ms(times[0])),
-                    min(footage_end, Fraction(interval.end_ms)),
-                    source.wall_ms(times[first]),
-                    source.wall_ms(times[stop - 1]),
-                    source.wall_ms(times[stop]) if stop < len(times) else footage_end,
+                    number, source.name, begin, end,
+                    max(owned_until, shown_from),
+                    min(shown_to, Fraction(interval.end_ms)),
+                    footage.wall_ms(begin),
+                    footage.wall_ms(end - 1),
+                    footage.wall_ms(end) if end < len(footage) and end not in holes else shown_to,
                 )
             )  # fmt: skip
-            if footage_end > owned_until:
-                owned_until = footage_end
-                last_lasts = footage_end - source.wall_ms(times[-1])
-                take_from = footage_end - min(Fraction(ROUNDING_MS), last_lasts / 2)
+        if footage_end > owned_until:
+            owned_until = footage_end
+            last_lasts = footage_end - footage.wall_ms(len(footage) - 1)
+            take_from = footage_end - min(Fraction(ROUNDING_MS), last_lasts / 2)
     return stretches
+
+
+def shows_all(source: Source, interval: Interval, tolerance_ms: int) -> bool:
+    """Whether a picture of ``source`` is on show all through the interval."""
+    footage = _Footage(source, tolerance_ms)
+    following = footage.place(interval.start_ms + 1)
+    return (
+        footage.wall_ms(0) <= interval.start_ms
+        and interval.end_ms <= source.wall_ms(source.index.video.end_pts)
+        and not footage.holes(following, following + 1)
+    )
+
+
+class _Footage:
+    """The frames that a source shows, by their place in presentation order."""
+
+    def __init__(self, source: Source, tolerance_ms: int) -> None:
+        self._source = source
+        self._video = video = source.index.video
+        self._shown = video.shown
+        usual = Fraction(video.end_pts - video.pts[self._shown[0]], len(self._shown))
+        self.step_ms = usual * 1000 / video.timescale
+        """From one frame to the next, on average."""
+        self._longest = usual + max(Fraction(tolerance_ms * video.timescale, 1000), MISSED_FRAMES * usual)
+
+    def __len__(self) -> int:
+        return len(self._shown)
+
+    def wall_ms(self, place: int) -> Fraction:
+        return self._source.wall_ms(self._video.pts[self._shown[place]])
+
+    def place(self, wall_ms: Fraction | int) -> int:
+        """Of the first frame that is not before ``wall_ms``."""
+        return bisect_left(self._shown, self._source.ticks(wall_ms), key=self._video.pts.__getitem__)
+
+    def holes(self, first: int, stop: int) -> Sequence[int]:
+        """Those of the places ``[first, stop)`` before which no frame was shown for too long."""
+        first, stop = max(first, 1), min(stop, len(self))
+        times = [self._video.pts[sample] for sample in self._shown[first - 1 : stop]]
+        steps = map(operator.sub, times[1:], times)
+        return [place for place, step in enumerate(steps, first) if step > self._longest]
 
 
 @dataclass(frozen=True, eq=False)
@@ -134,16 +191,19 @@ def lay_out(
     covered_until = Fraction(interval.start_ms)
     zero = stretches[0].first_ms
     hold_first = False
+    within: str | None = None
 
     def gap_before(wall_ms: Fraction | int) -> bool:
         """Note the gap from ``covered_until`` to ``wall_ms``, if it is one that counts."""
         if wall_ms - covered_until <= max(tolerance_ms, 1):
             return False
         gap = Interval(round(covered_until), round(wall_ms))
-        parts.append(CoveredPart(gap, max(round(covered_until - zero), 0), None, gap_reason(gap)))
+        reason = gap_reason(gap) if within is None else f"{within} holds no picture there"
+        parts.append(CoveredPart(gap, max(round(covered_until - zero), 0), None, reason))
         return True
 
-    for stretch in stretches:
+    for place, stretch in enumerate(stretches):
+        within = stretch.name if place and stretches[place - 1].source == stretch.source else None
         black = None
         at_head = not zeros
         if at_head and policy is not GapPolicy.SKIP and stretch.begin_ms - covered_until > tolerance_ms:
@@ -161,6 +221,7 @@ def lay_out(
         zeros.append(zero)
         blacks.append(black)
         covered_until = stretch.end_ms
+    within = None
     tail_black = tail_end = None
     if gap_before(interval.end_ms) and policy is not GapPolicy.SKIP:
         tail_end = interval.end_ms - zero

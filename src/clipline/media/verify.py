@@ -11,10 +11,12 @@ from typing import Any
 import av
 
 from clipline.contract.errors import MediaError, VerificationFailed
-from clipline.media.codec import configuration, make_packet
+from clipline.media.decoder import make_decoder, make_packet
 from clipline.media.index import RecordingIndex, Track, read_index
+from clipline.media.parameter_sets import PPS, SPS
 from clipline.media.plan import Plan
 from clipline.media.ranges import LocalSource
+from clipline.media.video import configuration
 
 _INDEX_ONLY = {"probesize": "32", "codec_whitelist": "none"}
 """The index tells all that is asked; otherwise FFmpeg decodes pictures to find out more."""
@@ -40,7 +42,7 @@ def verify(path: Path, plan: Plan) -> None:
             _compare("video", index.video, container.streams.video[0], clip)
             if index.audio is not None:
                 _compare("audio", index.audio, container.streams.audio[0], clip)
-            _check_joints(container.streams.video[0], index.video, plan, clip)
+        _check_joints(index.video, plan, clip)
         _check_units(path, index.video)
     except VerificationFailed:
         raise
@@ -100,8 +102,13 @@ def _compare(name: str, track: Track, stream: Any, clip: LocalSource) -> None:
 
 
 def _check_units(path: Path, video: Track) -> None:
-    """Each picture is a run of NAL units that fill it: an index that points elsewhere would show here."""
-    length_bytes = configuration(video).length_bytes
+    """Each picture is a run of NAL units that fill it: an index that points elsewhere would show here.
+
+    In H.264 none of them is a parameter set: those in samples have no place in an ``avc1`` track.
+    """
+    sets = configuration(video)
+    length_bytes = sets.length_bytes
+    unwanted = {SPS, PPS} if sets.codec == "h264" else set()
     with path.open("rb") as file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as data:
         for number, (offset, size) in enumerate(video.locate(0, len(video))):
             at = offset
@@ -111,11 +118,12 @@ def _check_units(path: Path, video: Track) -> None:
                 at = unit + unit_bytes
                 if not unit_bytes or at > offset + size or data[unit] & 0x80:
                     raise VerificationFailed(f"frame {number} of the clip is no coded picture")
+                if data[unit] & 31 in unwanted:
+                    raise VerificationFailed(f"frame {number} of the clip has a parameter set in it")
 
 
-def _check_joints(stream: Any, video: Track, plan: Plan, clip: LocalSource) -> None:
-    decoder = av.CodecContext.create("h264", "r")
-    decoder.extradata = stream.codec_context.extradata
+def _check_joints(video: Track, plan: Plan, clip: LocalSource) -> None:
+    decoder = make_decoder(video)
     decoder.thread_count = 1
     joints = sorted(_joints(plan))
     pictures = 0

@@ -22,6 +22,7 @@ from clipline.contract.errors import (
     UnreadableRequest,
 )
 from clipline.contract.interval import Interval
+from clipline.contract.modes import HevcMode
 from clipline.contract.request import ClipRequest, parse_request
 from clipline.contract.result import ObjectNames, Result, Status
 from clipline.media.cut import Candidate, Cut, CutReport, OnStage, Stopwatch, ThumbnailOptions, prepare
@@ -66,6 +67,7 @@ class Options:
     thumbnail_sizes: tuple[int, ...]
     """Widths in pixels."""
     gap_tolerance_ms: int = 1000
+    hevc_mode: HevcMode = HevcMode.H264
     retry_delay_s: int = 60
     notify_pending: bool = False
     most_receives: int = 5
@@ -179,7 +181,7 @@ class ClipGenerator:
             cut = prepare(
                 candidates, interval, directory,
                 gap_policy=limits.gap_policy, tolerance_ms=options.gap_tolerance_ms,
-                missing=missing, stopwatch=stages,
+                hevc_mode=options.hevc_mode, missing=missing, stopwatch=stages,
             )  # fmt: skip
         except NoFrames as error:
             if error.covered:

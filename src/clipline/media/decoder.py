@@ -1,0 +1,101 @@
+"""Decoding stretches of a recording: the very pictures asked for, or an error."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from fractions import Fraction
+from typing import Any
+
+import av
+
+from clipline.contract.errors import UnreadableRecording
+from clipline.media.index import Track
+from clipline.media.video import configuration, configuration_record
+
+ReadSample = Callable[[int], bytes]
+"""Gives the coded bytes of a sample, by its number."""
+
+
+def decode(
+    track: Track,
+    first: int,
+    stop: int,
+    frames: Sequence[int],
+    read: ReadSample,
+    *,
+    max_pixels: int = 8192 * 8192,
+) -> Iterator[av.VideoFrame]:
+    """The pictures of ``frames`` (sample numbers in presentation order), decoding ``[first, stop)``.
+
+    ``first`` must be a sample that a decoder can begin at. Raises UnreadableRecording where a picture
+    is missing or damaged: what the decoder would patch over is no picture of the camera.
+    """
+    context = make_decoder(track, max_pixels=max_pixels)
+    reordered = any(a > b for a, b in zip(track.pts[first:stop], track.pts[first + 1 : stop], strict=False))
+    if reordered and context.name == "h264":
+        # Without it the decoder learns the reorder depth as it goes and drops what comes too late.
+        context.options = {**context.options, "strict": "1"}
+    context.thread_type = "AUTO"
+    wanted = {track.pts[number]: place for place, number in enumerate(frames)}
+    early: dict[int, av.VideoFrame] = {}
+    due = 0
+    time_base = Fraction(1, track.timescale)
+    try:
+        for frame in _decode_all(context, track, first, stop, frames, read):
+            if frame.pts is None or (place := wanted.get(frame.pts)) is None:
+                continue
+            if frame.is_corrupt:
+                raise UnreadableRecording(f"the picture at {frame.pts * time_base} s is damaged")
+            early[place] = frame
+            while due in early:
+                yield early.pop(due)
+                due += 1
+            if due == len(frames):
+                return
+    except (av.FFmpegError, ValueError, IndexError, UnicodeDecodeError) as error:
+        raise UnreadableRecording(f"samples {first} to {stop} do not decode: {error}") from error
+    raise UnreadableRecording(
+        f"of {len(frames)} pictures from {track.pts[frames[0]] * time_base} s on, "
+        f"{len(frames) - due} do not decode"
+    )
+
+
+def make_decoder(track: Track, *, max_pixels: int = 8192 * 8192) -> av.VideoCodecContext:
+    """A decoder of the track's samples, not yet opened."""
+    context = av.CodecContext.create(configuration(track).codec, "r")
+    assert isinstance(context, av.VideoCodecContext)
+    context.extradata = configuration_record(track.entry)
+    context.options = {"max_pixels": str(max_pixels)}
+    return context
+
+
+def _decode_all(
+    context: av.VideoCodecContext,
+    track: Track,
+    first: int,
+    stop: int,
+    frames: Sequence[int],
+    read: ReadSample,
+) -> Iterator[av.VideoFrame]:
+    time_base = Fraction(1, track.timescale)
+    is_disposable = configuration(track).is_disposable
+    asked = set(frames)
+    for number in range(first, stop):
+        data = read(number)
+        if number not in asked and number > first and is_disposable(data):
+            continue  # nothing is decoded from it, and nobody wants to see it
+        packet = make_packet(data)
+        packet.pts, packet.dts, packet.time_base = track.pts[number], track.decode_times[number], time_base
+        yield from context.decode(packet)
+    yield from context.decode(None)
+
+
+def make_packet(data: bytes) -> av.Packet[Any]:
+    """A packet that holds a copy of ``data``.
+
+    ``av.Packet(data)`` would hold ``data`` itself, and a decoder's thread has to wait for the interpreter
+    to let go of it: with a decoder that is given up halfway, the interpreter waits for the thread as well.
+    """
+    packet: av.Packet[Any] = av.Packet(len(data))
+    packet.update(data)
+    return packet

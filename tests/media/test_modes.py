@@ -1,0 +1,110 @@
+"""The ways to make a clip that can be asked for, and what each says that it did."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+from fractions import Fraction
+from pathlib import Path
+
+import av
+import pytest
+from media.boxes import read_movie
+from media.conftest import MakeFootage
+from media.truth import Recorded, audio_packets, expected_numbers, show, video_packets, wall_of
+
+from clipline.contract.interval import Interval
+from clipline.contract.modes import CutMode
+from clipline.media.cut import Candidate, CutReport, ThumbnailOptions, prepare
+from clipline.media.overlay import frame_number
+from clipline.media.ranges import LocalSource
+
+
+def cut(recordings: Sequence[Recorded], interval: Interval, directory: Path, mode: CutMode) -> CutReport:
+    candidates = [Candidate(LocalSource(one.path), one.start_ms) for one in recordings]
+    planned = prepare(candidates, interval, directory, mode=mode)
+    return planned.render(directory / "clip.mp4", ThumbnailOptions((160,)))
+
+
+@pytest.fixture(params=["plain", "b-frames", "baseline-ntsc"])
+def kind(request: pytest.FixtureRequest) -> str:
+    return request.param
+
+
+def asked(recordings: Sequence[Recorded], start_ms: int = 2_900, end_ms: int = 7_450) -> Interval:
+    return Interval(recordings[0].start_ms + start_ms, recordings[0].start_ms + end_ms)
+
+
+def test_exact_is_the_default(kind: str, footage: MakeFootage, tmp_path: Path) -> None:
+    recordings = footage(kind)
+    report = cut(recordings, asked(recordings), tmp_path, CutMode.EXACT)
+    assert report.details["method"] == "copy+encode"
+
+
+def test_encode_copies_nothing(kind: str, footage: MakeFootage, tmp_path: Path) -> None:
+    recordings = footage(kind)
+    interval = asked(recordings)
+    report = cut(recordings, interval, tmp_path, CutMode.ENCODE)
+    expected = expected_numbers(recordings, interval)
+    assert [frame.number for frame in show(report.clip)] == expected
+    assert report.details["method"] == "encode"
+    assert report.details["why"] == ["asked for"]
+    assert report.details["framesCopied"] == 0
+    sync = read_movie(report.clip).video.sync
+    assert sync is not None
+    assert len(sync) == 3, "a keyframe every two seconds"
+
+
+@pytest.mark.parametrize("start_ms", [2_900, 11_000])
+def test_keyframe_begins_before(kind: str, start_ms: int, footage: MakeFootage, tmp_path: Path) -> None:
+    recordings = footage(kind)
+    interval = asked(recordings, start_ms, start_ms + 4_400)
+    report = cut(recordings, interval, tmp_path, CutMode.KEYFRAME)
+    expected = expected_numbers(recordings, interval)
+    begin = max(number for number in recordings[0].keyframes if number <= expected[0])
+    shown = show(report.clip)
+    assert [frame.number for frame in shown] == list(range(begin, expected[-1] + 1))
+    assert shown[0].time_s == 0
+    assert report.details["method"].startswith("keyframe:copy")
+    assert report.details["firstFrameTimestampInMs"] == round(wall_of(recordings, begin))
+    assert report.details["coverage"][0]["startTimestampInMs"] == round(wall_of(recordings, begin))
+    source = {number: data for one in recordings for number, data in one.packets.items()}
+    clip = list(video_packets(report.clip).values())
+    assert clip[0] == source[begin], "its first picture is the camera's, byte for byte"
+    if recordings[0].footage.audio:
+        assert abs(min(audio_packets(report.clip))) < Fraction(1, 40)
+
+
+def test_editlist_hides_what_was_not_asked(kind: str, footage: MakeFootage, tmp_path: Path) -> None:
+    recordings = footage(kind)
+    interval = asked(recordings)
+    report = cut(recordings, interval, tmp_path, CutMode.EDITLIST)
+    expected = expected_numbers(recordings, interval)
+    assert [frame.number for frame in show(report.clip)] == expected, "FFmpeg obeys the edit list"
+    begin = max(number for number in recordings[0].keyframes if number <= expected[0])
+    with av.open(str(report.clip), options={"ignore_editlist": "1"}) as container:
+        all_of_it = [frame_number(frame) for frame in container.decode(video=0)]
+    assert all_of_it == list(range(begin, expected[-1] + 1)), "what it hides is in the file"
+    assert report.details["method"].startswith("editlist:copy")
+    assert report.details["framesCopied"] >= expected[0] - begin
+    assert report.details["firstFrameTimestampInMs"] == round(wall_of(recordings, expected[0]))
+
+
+def test_an_interval_that_begins_with_a_keyframe_needs_no_edit(footage: MakeFootage, tmp_path: Path) -> None:
+    recordings = footage("plain")
+    interval = asked(recordings, 2_000, 5_000)
+    report = cut(recordings, interval, tmp_path, CutMode.EDITLIST)
+    assert report.details["method"] == "editlist:copy"
+    assert [frame.number for frame in show(report.clip)] == expected_numbers(recordings, interval)
+    assert read_movie(report.clip).video.edits[0][1] == 0
+
+
+def test_what_cannot_be_copied_is_encoded_in_every_mode(footage: MakeFootage, tmp_path: Path) -> None:
+    recordings = [replace(one, path=one.path) for one in footage("open-gop")]
+    interval = asked(recordings, 12_100, 14_000)  # its only IDR picture lies before
+    for mode in CutMode:
+        directory = tmp_path / str(mode)
+        directory.mkdir()
+        report = cut(recordings[1:], interval, directory, mode)
+        shown = [frame.number for frame in show(report.clip)]
+        assert shown[-1] == expected_numbers(recordings, interval)[-1]
