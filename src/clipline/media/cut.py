@@ -25,7 +25,8 @@ from clipline.contract.coverage import GapPolicy
 from clipline.contract.errors import MediaError, NoFrames, UnreadableRecording
 from clipline.contract.interval import Interval
 from clipline.media.codec import can_splice, configuration, decode
-from clipline.media.index import RecordingIndex, read_index
+from clipline.media.index import RecordingIndex, Window, read_index
+from clipline.media.intake import SNIFF_BYTES, sniff, take_in
 from clipline.media.parameter_sets import is_entry, is_idr
 from clipline.media.plan import BlackSpan, CopySpan, EncodeSpan, Plan, make_plan
 from clipline.media.ranges import ByteSource, Fetch
@@ -70,7 +71,7 @@ class CutReport:
     """The file of each width."""
     details: Mapping[str, Any]
     """Keys of the result metadata beyond the contract's: coverage, partial, first and last frame,
-    framesCopied, framesEncoded, method, why, bytesRead, sizeInBytes, durationInMs, width, height."""
+    framesCopied, framesEncoded, method, why, notes, bytesRead, sizeInBytes, durationInMs, width, height."""
 
 
 @dataclass
@@ -115,14 +116,14 @@ def prepare(
     stopwatch.begin("index")
     ordered = sorted(candidates, key=lambda one: (one.start_ms, one.source.name))
     with ThreadPoolExecutor(INDEXES_AT_A_TIME, thread_name_prefix="index") as pool:
-        indexes = list(pool.map(_try_index, ordered))
+        indexes = list(pool.map(partial(_try_index, interval=interval, directory=directory), ordered))
     readable: list[tuple[Candidate, RecordingIndex]] = []
     unreadable: list[str] = []
-    for candidate, index in zip(ordered, indexes, strict=True):
-        if isinstance(index, RecordingIndex):
-            readable.append((candidate, index))
-        else:
+    for index in indexes:
+        if isinstance(index, UnreadableRecording):
             unreadable.append(str(index))
+        else:
+            readable.append(index)
     if not readable:
         raise NoFrames("; ".join(unreadable) or f"no recording covers {interval}")
 
@@ -134,13 +135,31 @@ def prepare(
     return Cut(readable, interval, directory, stopwatch, options)
 
 
-def _try_index(candidate: Candidate) -> RecordingIndex | UnreadableRecording:
+def _try_index(
+    candidate: Candidate, interval: Interval, directory: Path
+) -> tuple[Candidate, RecordingIndex] | UnreadableRecording:
+    """A recording and its index. What is no MP4 has its samples in a file of ``directory`` from here on."""
+    source = candidate.source
     try:
-        index = read_index(candidate.source)
+        try:
+            index = read_index(source)
+        except UnreadableRecording:
+            head = source.read(0, min(SNIFF_BYTES, source.size_bytes))
+            container = sniff(head)
+            if container in (None, "mp4"):
+                raise
+            window = Window(
+                Fraction(interval.start_ms - candidate.start_ms, 1000),
+                Fraction(interval.end_ms - candidate.start_ms, 1000),
+            )
+            taken, index = take_in(source, container, directory, window)
+            # Its beginning was read by read_index and for sniff as well.
+            index = replace(index, bytes_read=index.bytes_read + 2 * len(head))
+            candidate = replace(candidate, source=taken)
         configuration(index.video)
     except UnreadableRecording as error:
         return error
-    return index
+    return candidate, index
 
 
 class Cut:
@@ -160,6 +179,9 @@ class Cut:
         self._stopwatch = stopwatch
         self._options = plan_options
         self._bytes_read = sum(index.bytes_read for _, index in readable)
+        self._notes = [
+            f"{candidate.source.name}: {note}" for candidate, index in readable for note in index.notes
+        ]
         sources = [Source(candidate.source.name, candidate.start_ms, index) for candidate, index in readable]
         plan = make_plan(sources, interval, **plan_options)
         self._sources = _mark_copyable(sources, plan)
@@ -268,6 +290,7 @@ class Cut:
             "framesEncoded": plan.frames_encoded,
             "method": method,
             "why": list(dict.fromkeys(encodes)),
+            "notes": self._notes,
             "bytesRead": self._bytes_read,
             "sizeInBytes": output.stat().st_size,
             "durationInMs": round(Fraction(plan.end_pts * 1000, plan.timescale)),
