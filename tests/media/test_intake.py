@@ -31,7 +31,6 @@ from clipline.media.ranges import LocalSource
 _SMALL = Footage(width=320, height=180, duration_s=6)
 _B_FRAMES = {"b_frames": 3, "options": (("b_strategy", "0"),)}
 _NTSC = Fraction(30000, 1001)
-SUFFIXES = {"mpegts": ".ts", "matroska": ".mkv", "mp4": ".mp4"}
 
 KINDS = {
     "ts": replace(_SMALL, container="mpegts"),
@@ -119,7 +118,7 @@ def test_audio_is_the_cameras_and_in_step(made: Make, tmp_path: Path) -> None:
         recordings = made(kind)
         interval = Interval(START_MS + 4_500, START_MS + 7_900)
         report = make_clip(recordings, interval, directory)
-        walls = {}
+        walls: dict[bytes, list[Fraction]] = {}
         for one in recordings:
             with av.open(str(one.path)) as container:
                 zero_s = Fraction(0)
@@ -127,17 +126,17 @@ def test_audio_is_the_cameras_and_in_step(made: Make, tmp_path: Path) -> None:
                     zero_s = min(stream.start_time * stream.time_base for stream in container.streams)
             for at_s, data in audio_packets(one.path).items():
                 frame = data[7:] if kind.startswith("ts") else data
-                walls[frame] = one.start_ms + (at_s - zero_s) * 1000
+                walls.setdefault(frame, []).append(one.start_ms + (at_s - zero_s) * 1000)
         first_ms = wall_of(recordings, expected_numbers(recordings, interval)[0])
         times = audio_packets(report.clip)
         assert len(times) > 100
         for at_s, data in times.items():
-            assert abs(at_s * 1000 - (walls[data] - first_ms)) < 2
+            assert min(abs(at_s * 1000 - (wall - first_ms)) for wall in walls[data]) < 2
 
 
 def test_a_transport_stream_is_followed_by_an_mp4(tmp_path: Path) -> None:
     first = record(tmp_path / "first", replace(_SMALL, container="mpegts"))
-    later_ms = START_MS + 6_000
+    later_ms = START_MS + 6_022  # its audio begins 21 ms before its pictures, so those end that late
     second = record(tmp_path / "second", replace(_SMALL, first_number=_SMALL.frames), start_ms=later_ms)
     recordings = [*first, *second]
     interval = Interval(START_MS + 4_500, START_MS + 7_900)

@@ -35,7 +35,7 @@ SNIFF_BYTES = 8 * 1024
 """How much of a file's beginning ``sniff`` wants to see."""
 
 _WRAP = 1 << 33
-"""Timestamps of a transport stream begin anew after this many ticks, 26.5 hours (ISO/IEC 13818-1, 2.4.3.7)."""
+"""Ticks after which a transport stream's timestamps begin anew, 26.5 hours (ISO/IEC 13818-1, 2.4.3.7)."""
 _FAR_S = 10
 _AHEAD_PACKETS = 2_000
 _USUAL_RATE = Fraction(25)
