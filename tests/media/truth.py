@@ -32,7 +32,27 @@ class Recorded:
 
     def wall_ms(self, number: int) -> Fraction:
         """Wall time of the frame that carries ``number``."""
-        return self.start_ms + (number - self.footage.first_number) * 1000 / self.footage.frame_rate
+        place = number - self.footage.first_number
+        if self.footage.container == "mp4" or place >= len(self.file_times_s):
+            return self.start_ms + self._zero_ms + place * 1000 / self.footage.frame_rate
+        return self.start_ms + self.file_times_s[place] * 1000
+
+    @property
+    def _zero_ms(self) -> Fraction:
+        """How late the first frame is; MP4 footage has an edit list that makes it come at zero."""
+        return Fraction(0) if self.footage.container == "mp4" else self.file_times_s[0] * 1000
+
+    @cached_property
+    def file_times_s(self) -> list[Fraction]:
+        """When each frame is shown, as FFmpeg sees it; in MPEG-TS from the container's earliest start."""
+        with av.open(str(self.path)) as container:
+            base = container.streams.video[0].time_base
+            assert base is not None
+            zero_s = Fraction(0)
+            if self.footage.container == "mpegts":
+                zero_s = min(one.start_time * one.time_base for one in container.streams)
+            times = sorted(packet.pts for packet in container.demux(video=0) if packet.size)
+            return [pts * base - zero_s for pts in times]
 
     @property
     def numbers(self) -> range:

@@ -23,7 +23,8 @@ from clipline.contract.errors import MediaError, NoFrames, UnreadableRecording, 
 from clipline.contract.interval import Interval
 from clipline.contract.modes import CutMode, HevcMode
 from clipline.media.encoder import can_splice
-from clipline.media.index import RecordingIndex, read_index
+from clipline.media.index import RecordingIndex, Window, read_index
+from clipline.media.intake import SNIFF_BYTES, sniff, take_in
 from clipline.media.plan import Plan, PlanOptions, make_plan
 from clipline.media.ranges import ByteSource, Fetch
 from clipline.media.report import details
@@ -71,7 +72,7 @@ class CutReport:
     """The file of each width."""
     details: Mapping[str, Any]
     """Keys of the result metadata beyond the contract's: coverage, partial, first and last frame,
-    framesCopied, framesEncoded, method, why, bytesRead, sizeInBytes, durationInMs, width, height."""
+    framesCopied, framesEncoded, method, why, notes, bytesRead, sizeInBytes, durationInMs, width, height."""
 
 
 @dataclass
@@ -118,14 +119,14 @@ def prepare(
     stopwatch.begin("index")
     ordered = sorted(candidates, key=lambda one: (one.start_ms, one.source.name))
     with ThreadPoolExecutor(INDEXES_AT_A_TIME, thread_name_prefix="index") as pool:
-        indexes = list(pool.map(_try_index, ordered))
+        indexes = list(pool.map(partial(_try_index, interval=interval, directory=directory), ordered))
     readable: list[tuple[Candidate, RecordingIndex]] = []
     unreadable: list[str] = []
-    for candidate, index in zip(ordered, indexes, strict=True):
-        if isinstance(index, RecordingIndex):
-            readable.append((candidate, index))
-        else:
+    for index in indexes:
+        if isinstance(index, MediaError):
             unreadable.append(str(index))
+        else:
+            readable.append(index)
     if not readable:
         raise NoFrames("; ".join(unreadable) or f"no recording covers {interval}")
 
@@ -137,13 +138,31 @@ def prepare(
     return Cut(readable, interval, directory, stopwatch, options, hevc_mode)
 
 
-def _try_index(candidate: Candidate) -> RecordingIndex | UnreadableRecording | UnsupportedMedia:
+def _try_index(
+    candidate: Candidate, interval: Interval, directory: Path
+) -> tuple[Candidate, RecordingIndex] | MediaError:
+    """A recording and its index. What is no MP4 has its samples in a file of ``directory`` from here on."""
+    source = candidate.source
+    window = Window(
+        Fraction(interval.start_ms - candidate.start_ms, 1000),
+        Fraction(interval.end_ms - candidate.start_ms, 1000),
+    )
     try:
-        index = read_index(candidate.source)
+        try:
+            index = read_index(source, window)
+        except UnreadableRecording:
+            head = source.read(0, min(SNIFF_BYTES, source.size_bytes))
+            container = sniff(head)
+            if container in (None, "mp4"):
+                raise
+            taken, index = take_in(source, container, directory, window)
+            # Its beginning was read by read_index and for sniff as well.
+            index = replace(index, bytes_read=index.bytes_read + 2 * len(head))
+            candidate = replace(candidate, source=taken)
         configuration(index.video)
     except (UnreadableRecording, UnsupportedMedia) as error:
         return error
-    return index
+    return candidate, index
 
 
 class Cut:
@@ -165,6 +184,9 @@ class Cut:
         self._options = options
         self._hevc_mode = hevc_mode
         self._bytes_read = sum(index.bytes_read for _, index in readable)
+        self._notes = [
+            f"{candidate.source.name}: {note}" for candidate, index in readable for note in index.notes
+        ]
         sources = [Source(candidate.source.name, candidate.start_ms, index) for candidate, index in readable]
         self._sources = _mark_copyable(sources, make_plan(sources, interval, options), hevc_mode)
         self.plan = make_plan(self._sources, interval, options)
@@ -202,7 +224,7 @@ class Cut:
             made = pictures.result() if pictures else {}
             self._stopwatch.end()
         form = clip_form(plan, self._hevc_mode)
-        return CutReport(output, made, details(plan, form, self._options, output, self._bytes_read))
+        return CutReport(output, made, details(plan, form, self._options, output, self._bytes_read) | {"notes": self._notes})
 
     def _fetch(self, stack: ExitStack, plan: Plan, fetches: dict[int, Fetch]) -> None:
         """Ask for what ``plan`` needs beyond what ``fetches`` have asked for already."""

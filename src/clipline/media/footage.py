@@ -1,4 +1,4 @@
-"""Sample footage: recordings of a seaside camera, H.264 and AAC in MP4, made from nothing.
+"""Sample footage: recordings of a seaside camera, H.264 and AAC in MP4 or another container, from nothing.
 
     made = make_sample(directory, start_ms=1537113617033)
     # seaside.20180916T160017033.mp4, seaside.20180916T160117033.mp4
@@ -30,6 +30,7 @@ SAMPLE_START_MS = 1_537_113_617_033
 """2018-09-16T16:00:17.033Z."""
 
 _AUDIO_RATE, _AUDIO_BIT_RATE = 48_000, 64_000
+_TELEPHONE_CODECS = frozenset({"pcm_alaw", "pcm_mulaw"})
 _NOISE_RATE = 8_000
 """Surf has little above 4 kHz."""
 _NOISE_BLOCK = 80
@@ -58,6 +59,10 @@ class Footage:
     profile: str = "high"
     """``baseline``, ``main`` or ``high``."""
     audio: bool = True
+    audio_codec: str = "aac"
+    """The name of FFmpeg's audio encoder."""
+    container: str = "mp4"
+    """FFmpeg's name of the muxer: ``mp4``, ``mpegts`` or ``matroska``."""
     moov_first: bool = False
     """Whether the index stands before the footage, as in files made for the web."""
     crf: int | None = 23
@@ -75,7 +80,7 @@ class Footage:
     options: tuple[tuple[str, str], ...] = ()
     """More options of the encoder."""
     muxer_options: tuple[tuple[str, str], ...] = ()
-    """More options of the MP4 muxer."""
+    """More options of the muxer."""
 
     @property
     def frames(self) -> int:
@@ -145,9 +150,9 @@ def _write(path: Path, start_ms: int, footage: Footage, camera: str, on_progress
     options = dict(footage.muxer_options)
     if footage.moov_first:
         options["movflags"] = "+".join(filter(None, (options.get("movflags"), "faststart")))
-    with av.open(str(path), "w", format="mp4", options=options) as container:
+    with av.open(str(path), "w", format=footage.container, options=options) as container:
         video = _video_stream(container, footage)
-        sound = _Sound(container, start_ms) if footage.audio else None
+        sound = _Sound(container, start_ms, footage.audio_codec) if footage.audio else None
 
         def write(frame: av.VideoFrame, time_s: Fraction) -> None:
             container.mux(video.encode(frame))
@@ -204,12 +209,16 @@ def _video_stream(container: av.container.OutputContainer, footage: Footage) -> 
 class _Sound:
     """The sound of surf: noise that swells, the same for the same wall time of the recording's start."""
 
-    def __init__(self, container: av.container.OutputContainer, start_ms: int) -> None:
+    def __init__(self, container: av.container.OutputContainer, start_ms: int, codec: str) -> None:
         self._container = container
-        self._stream: av.AudioStream = container.add_stream("aac", rate=_AUDIO_RATE, layout="mono")
+        rate = _NOISE_RATE if codec in _TELEPHONE_CODECS else _AUDIO_RATE
+        formats = [one.name for one in av.Codec(codec, "w").audio_formats or ()]
+        stream = container.add_stream(codec, rate=rate, layout="mono")
+        assert isinstance(stream, av.AudioStream)
+        self._stream = stream
         self._stream.codec_context.bit_rate = _AUDIO_BIT_RATE
-        self._stream.codec_context.options = {"aac_coder": "fast"}
-        self._resampler = av.AudioResampler("fltp", "mono", _AUDIO_RATE)
+        self._stream.codec_context.options = {"aac_coder": "fast"} if codec == "aac" else {}
+        self._resampler = av.AudioResampler("fltp" if "fltp" in formats else formats[0], "mono", rate)
         self._dice = random.Random(start_ms)
         self._start_s = start_ms / 1000
         self._samples = 0

@@ -94,6 +94,18 @@ class Track:
         return Fraction(self.end_pts, self.timescale)
 
 
+@dataclass(frozen=True)
+class Window:
+    """The part of a recording that an index has to tell of: ``[from_s, to_s)`` on the movie timeline.
+
+    An index may leave out samples that no frame of it needs; ``end_pts`` of the video is that of the
+    whole recording all the same.
+    """
+
+    from_s: Fraction
+    to_s: Fraction
+
+
 @dataclass(frozen=True, eq=False)
 class RecordingIndex:
     """What a recording holds."""
@@ -102,6 +114,10 @@ class RecordingIndex:
     audio: Track | None
     bytes_read: int
     """What reading the index cost."""
+    notes: Sequence[str] = ()
+    """What of the recording is left out, and why."""
+    holes: Sequence[tuple[int, int]] = ()
+    """``[from, to)`` in the video's ticks: shown there are pictures that did not survive."""
 
 
 def read_index(source: ByteSource) -> RecordingIndex:

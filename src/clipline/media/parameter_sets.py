@@ -65,6 +65,8 @@ class SequenceParameters:
     """Width of a pixel over its height; None where it is not said."""
     colour: Colour
     chroma_location: int | None
+    frame_num_bits: int
+    """Of frame_num in slice headers."""
 
     def fits(self, other: SequenceParameters) -> str | None:
         """Why pictures of both can't stand in one track (None: they can)."""
@@ -95,7 +97,7 @@ def parse_sps(unit: bytes) -> SequenceParameters:
             for number in range(8 if chroma != 3 else 12):
                 if bits.flag():
                     _skip_scaling_list(bits, 16 if number < 6 else 64)
-    bits.ue()  # log2_max_frame_num_minus4
+    frame_num_bits = bits.ue() + 4
     order_type = bits.ue()
     if order_type == 0:
         bits.ue()
@@ -122,7 +124,7 @@ def parse_sps(unit: bytes) -> SequenceParameters:
         raise UnreadableRecording(f"a sequence parameter set claims pictures of {width}x{height}")
     return SequenceParameters(
         identifier, profile, constraints, level, chroma, bit_depth, reference_frames, width, height,
-        crop, progressive, sample_aspect, colour, chroma_location,
+        crop, progressive, sample_aspect, colour, chroma_location, frame_num_bits,
     )  # fmt: skip
 
 

@@ -1,0 +1,196 @@
+"""Byte streams of NAL units (ITU-T H.264, Annex B) into samples with lengths, as MP4 has them.
+
+In MP4 the parameter sets stand once in the sample entry, and each unit of a sample follows its length
+(ISO/IEC 14496-15, sections 5.3.2 and 8.3.2). Access unit delimiters say nothing there and are left out.
+"""
+
+from __future__ import annotations
+
+import struct
+from collections.abc import Iterable, Iterator
+
+from clipline.contract.errors import UnreadableRecording, UnsupportedMedia
+from clipline.media.bits import BitReader, unescape
+from clipline.media.boxes import Box, box
+from clipline.media.parameter_sets import (
+    PPS,
+    SPS,
+    AvcConfiguration,
+    is_entry,
+    is_idr,
+    parse_sps,
+    pps_identifiers,
+    split_units,
+)
+from clipline.media.sample_entries import visual_entry
+
+_DELIMITER = 9
+LENGTH_BYTES = 4
+"""Of the length before each unit of a sample."""
+_HEVC_SETS, _HEVC_DELIMITER = range(32, 35), 35
+_HEVC_ENTRIES, _HEVC_IDR = range(16, 22), range(19, 21)
+"""NAL unit types of ITU-T H.265, table 7-1."""
+_START_CODE = b"\0\0\1"
+_SLICES = range(1, 6)
+"""NAL unit types of coded slices, table 7-1."""
+
+
+def split_annexb(data: bytes) -> Iterator[bytes]:
+    """The NAL units of a byte stream (section B.1.1). No unit ends in a zero byte (section 7.4.1)."""
+    first, *units = data.split(_START_CODE)
+    if first.strip(b"\0"):
+        raise UnreadableRecording("a picture does not begin with a NAL unit")
+    for unit in units:
+        unit = unit.rstrip(b"\0")
+        if unit:
+            yield unit
+
+
+def join_units(units: Iterable[bytes]) -> bytes:
+    """A sample: each unit after its length, 4 bytes."""
+    return b"".join(part for unit in units for part in (struct.pack(">I", len(unit)), unit))
+
+
+class AvcSamples:
+    """Makes samples of one H.264 stream, and collects its parameter sets."""
+
+    def __init__(self) -> None:
+        self._sets: dict[tuple[int, int], bytes] = {}
+        """(unit type, identifier) and the set."""
+        self.changed = False
+        """Whether the last picture came with another set under an identifier in use."""
+        self._frame_num_bits: dict[int, int | None] = {}
+        """By picture parameter set: where a slice header says that it is a field; None: it can't be one."""
+
+    def begin_with(self, configuration: AvcConfiguration) -> None:
+        """Take the sets that the container gives."""
+        for unit in (*configuration.sps, *configuration.pps):
+            self._learn(unit)
+
+    def sample(self, units: Iterable[bytes]) -> tuple[bytes, bool]:
+        """(a sample of a picture's units, whether they hold a picture)."""
+        self.changed = False
+        kept = []
+        has_picture = False
+        for unit in units:
+            kind = unit[0] & 31
+            if kind in (SPS, PPS):
+                self._learn(unit)
+            elif kind != _DELIMITER:
+                kept.append(unit)
+                if kind in _SLICES and not has_picture:
+                    has_picture = True
+                    self._refuse_fields(unit)
+        return join_units(kept), has_picture
+
+    def _learn(self, unit: bytes) -> None:
+        kind = unit[0] & 31
+        key = kind, parse_sps(unit).identifier if kind == SPS else pps_identifiers(unit)[0]
+        known = self._sets.get(key)
+        if known == unit:
+            return
+        if kind == SPS and self._sets and not self._goes_with_others(unit, known):
+            self._sets.clear()
+            self.changed = True
+        elif known is not None:
+            self.changed = True
+        self._sets[key] = unit
+        self._frame_num_bits.clear()
+
+    def _goes_with_others(self, unit: bytes, known: bytes | None) -> bool:
+        """Whether pictures of a new sequence parameter set can stand beside those of the others."""
+        others = [other for (kind, _), other in self._sets.items() if kind == SPS]
+        return known is None and all(parse_sps(unit).fits(parse_sps(other)) is None for other in others)
+
+    def _refuse_fields(self, unit: bytes) -> None:
+        """Each field a picture of its own (section 7.4.3): two samples would be shown as one."""
+        bits = BitReader(unescape(unit[1:24]))
+        bits.ue()  # first_mb_in_slice
+        bits.ue()  # slice_type
+        picture_set = bits.ue()
+        if picture_set not in self._frame_num_bits:
+            self._frame_num_bits[picture_set] = self._find_frame_num_bits(picture_set)
+        frame_num_bits = self._frame_num_bits[picture_set]
+        if frame_num_bits is None:
+            return
+        bits.u(frame_num_bits)
+        if bits.flag():
+            raise UnsupportedMedia("its video has fields as pictures of their own (PAFF), not cut yet")
+
+    def _find_frame_num_bits(self, picture_set: int) -> int | None:
+        referring = self._sets.get((PPS, picture_set))
+        referred = self._sets.get((SPS, pps_identifiers(referring)[1])) if referring else None
+        if referred is None:
+            return None
+        sequence = parse_sps(referred)
+        return None if sequence.progressive else sequence.frame_num_bits
+
+    @property
+    def ready(self) -> bool:
+        """Whether there are parameter sets of both kinds."""
+        return {kind for kind, _ in self._sets} == {SPS, PPS}
+
+    @property
+    def configuration(self) -> AvcConfiguration:
+        """All sets of the stream, in order of their identifiers."""
+        of_kind = {
+            wanted: tuple(unit for (kind, _), unit in sorted(self._sets.items()) if kind == wanted)
+            for wanted in (SPS, PPS)
+        }
+        return AvcConfiguration(of_kind[SPS], of_kind[PPS])
+
+    def entry(self) -> tuple[Box, bytes]:
+        """The sample entry, and the matrix and size of the track's header."""
+        configuration = self.configuration
+        sequence = configuration.sequence
+        record = box("avcC", configuration.pack())
+        return visual_entry("avc1", sequence.width, sequence.height, record, sequence.sample_aspect)
+
+    def begins_group(self, sample: bytes) -> tuple[bool, bool]:
+        """(whether a decoder may begin at a sample, whether it is an IDR picture)."""
+        return is_entry(sample, LENGTH_BYTES), is_idr(sample, LENGTH_BYTES)
+
+
+class HevcSamples:
+    """The same for HEVC, whose parameter sets the container has to give: an ``hvcC`` record."""
+
+    changed = False
+
+    def __init__(self, record: bytes, width: int, height: int) -> None:
+        if len(record) < 23 or record[0] > 1 or not any(record[:2]):  # a byte stream begins with zeros
+            raise UnsupportedMedia(
+                "its HEVC video has no hvcC record (as in MPEG-TS), which can't be cut yet"
+            )
+        if not width or not height:
+            raise UnreadableRecording("its HEVC video has no size")
+        self._record = record[:21] + bytes([record[21] & 0xFC | LENGTH_BYTES - 1]) + record[22:]
+        self._size = width, height
+        self.length_bytes = (record[21] & 3) + 1
+
+    ready = True
+
+    def sample(self, units: Iterable[bytes]) -> tuple[bytes, bool]:
+        """(a sample of a picture's units, whether they hold a picture)."""
+        kept = []
+        has_picture = False
+        for unit in units:
+            kind = unit[0] >> 1 & 63
+            if kind in _HEVC_SETS:
+                if struct.pack(">H", len(unit)) + unit not in self._record:
+                    self.changed = True
+            elif kind != _HEVC_DELIMITER:
+                kept.append(unit)
+                has_picture = has_picture or kind < 32
+        return join_units(kept), has_picture
+
+    def entry(self) -> tuple[Box, bytes]:
+        """The sample entry, and the matrix and size of the track's header."""
+        return visual_entry("hvc1", *self._size, box("hvcC", self._record), None)
+
+    def begins_group(self, sample: bytes) -> tuple[bool, bool]:
+        """(whether a decoder may begin at a sample, whether it is an IDR picture)."""
+        for unit in split_units(sample, LENGTH_BYTES):
+            kind = unit[0] >> 1 & 63
+            if kind < 32:
+                return kind in _HEVC_ENTRIES, kind in _HEVC_IDR
+        return False, False
