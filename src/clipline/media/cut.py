@@ -25,7 +25,7 @@ from clipline.contract.coverage import GapPolicy
 from clipline.contract.errors import MediaError, NoFrames, UnreadableRecording
 from clipline.contract.interval import Interval
 from clipline.media.codec import can_splice, configuration, decode
-from clipline.media.index import RecordingIndex, read_index
+from clipline.media.index import RecordingIndex, Window, read_index
 from clipline.media.parameter_sets import is_entry, is_idr
 from clipline.media.plan import BlackSpan, CopySpan, EncodeSpan, Plan, make_plan
 from clipline.media.ranges import ByteSource, Fetch
@@ -115,7 +115,7 @@ def prepare(
     stopwatch.begin("index")
     ordered = sorted(candidates, key=lambda one: (one.start_ms, one.source.name))
     with ThreadPoolExecutor(INDEXES_AT_A_TIME, thread_name_prefix="index") as pool:
-        indexes = list(pool.map(_try_index, ordered))
+        indexes = list(pool.map(partial(_try_index, interval), ordered))
     readable: list[tuple[Candidate, RecordingIndex]] = []
     unreadable: list[str] = []
     for candidate, index in zip(ordered, indexes, strict=True):
@@ -134,9 +134,13 @@ def prepare(
     return Cut(readable, interval, directory, stopwatch, options)
 
 
-def _try_index(candidate: Candidate) -> RecordingIndex | UnreadableRecording:
+def _try_index(interval: Interval, candidate: Candidate) -> RecordingIndex | UnreadableRecording:
+    window = Window(
+        Fraction(interval.start_ms - candidate.start_ms, 1000),
+        Fraction(interval.end_ms - candidate.start_ms, 1000),
+    )
     try:
-        index = read_index(candidate.source)
+        index = read_index(candidate.source, window)
         configuration(index.video)
     except UnreadableRecording as error:
         return error
