@@ -158,10 +158,6 @@ def test_footage_replaced_by_noise_is_an_error_not_a_clip(sound: Recorded, tmp_p
 
 KINDS_NOT_CUT: dict[str, tuple[Footage, str]] = {
     "hevc": (replace(SMALL, encoder="libx265", options=(("x265-params", "log-level=none"),)), "hev1|hvc1"),
-    "fragmented": (
-        replace(SMALL, moov_first=False, muxer_options=(("movflags", "frag_keyframe+empty_moov"),)),
-        "fragmented",
-    ),
     "interlaced": (replace(SMALL, options=(("x264-params", "interlaced=1"),)), "interlaced"),
 }
 

@@ -10,7 +10,7 @@ from clipline.contract.errors import MediaError, UnreadableRecording, Unsupporte
 from clipline.media.boxes import Box
 from clipline.media.edits import Part, read_parts
 from clipline.media.fragments import Defaults, read_defaults
-from clipline.media.sample_table import Samples, parse_samples
+from clipline.media.sample_table import CutOff, Samples, parse_samples
 
 VIDEO_ENTRIES = frozenset({"avc1"})
 """Sample entries of video that can be cut."""
@@ -95,6 +95,8 @@ class Movie:
                 if _ENCRYPTED.intersection(_entry_kinds(trak)):
                     raise UnsupportedMedia("it is encrypted")
                 return self._track(trak), notes
+            except CutOff:
+                raise
             except MediaError as error:
                 notes.append(f"its audio can't be read: {error}")
         return None, notes

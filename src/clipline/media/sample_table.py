@@ -91,9 +91,13 @@ def parse_samples(table: Box, size_bytes: int) -> Samples:
     )  # fmt: skip
 
 
+class CutOff(UnreadableRecording):
+    """Samples lie beyond the end of the file: no fault of one track alone."""
+
+
 def _check_end(end: int, size_bytes: int) -> None:
     if end > size_bytes:
-        raise UnreadableRecording(f"it is cut off: its index points to byte {end}, the file has {size_bytes}")
+        raise CutOff(f"it is cut off: its index points to byte {end}, the file has {size_bytes}")
 
 
 def _sizes(table: Box, size_bytes: int) -> Sequence[int]:
