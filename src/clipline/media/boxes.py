@@ -16,11 +16,17 @@ from clipline.contract.errors import UnreadableRecording
 class Box:
     """One box of a buffer that holds it whole: its four-character type and its content."""
 
-    __slots__ = ("body", "kind")
+    __slots__ = ("body", "header_bytes", "kind")
 
-    def __init__(self, kind: str, body: memoryview) -> None:
+    def __init__(self, kind: str, body: memoryview, header_bytes: int = 8) -> None:
         self.kind = kind
         self.body = body
+        self.header_bytes = header_bytes
+
+    @property
+    def size_bytes(self) -> int:
+        """Of the whole box."""
+        return self.header_bytes + len(self.body)
 
     def children(self, skip_bytes: int = 0) -> Iterator[Box]:
         """The boxes inside, after ``skip_bytes`` of the box's own fields."""
@@ -81,7 +87,7 @@ def parse_boxes(data: memoryview) -> Iterator[Box]:
             raise UnreadableRecording(
                 f"a box of type {kind!r} claims {size} bytes where {len(data) - at} are left"
             )
-        yield Box(kind, data[at + header_bytes : at + size])
+        yield Box(kind, data[at + header_bytes : at + size], header_bytes)
         at += size
 
 

@@ -1,9 +1,10 @@
 """The sample table of a recording: which frame lies where, and when it is shown.
 
-Read from the ``moov`` box alone (ISO/IEC 14496-12, section 8), wherever it stands: two requests for
-a file of any length. Times are integers in the track's own ``timescale`` (ticks a second), on the
-movie timeline: zero is its zero after the edit list (section 8.6.6), so that the wall time of a frame
-is the recording's start plus its presentation time.
+Read from the ``moov`` box, wherever it stands: two requests for a file of any length; in a fragmented
+MP4 from the ``moof`` boxes that matter as well. Times are integers in the track's own ``timescale``
+(ticks a second), on the movie timeline: zero is its zero after the edit list (``edits``), or the
+earliest start where that is far away (``zero``), so that the wall time of a frame is the recording's
+start plus its presentation time.
 """
 
 from __future__ import annotations
@@ -14,23 +15,26 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from fractions import Fraction
 from functools import cached_property
-from itertools import accumulate, chain, repeat
 
-from clipline.contract.errors import UnreadableRecording, UnsupportedMedia
+from clipline.contract.errors import MediaError, UnreadableRecording, UnsupportedMedia
 from clipline.media.boxes import Box, parse_boxes, parse_header
+from clipline.media.edits import Placed, place
+from clipline.media.fragment_reader import FragmentedTrack, FragmentReader, Selection
+from clipline.media.fragments import Fragment, join
+from clipline.media.movie import Movie, MovieTrack
 from clipline.media.ranges import ByteSource
+from clipline.media.sample_table import Samples, shifted
+from clipline.media.skim import CountedSource, Skimmer
+from clipline.media.zero import time_zero
 
 MAX_MOOV_BYTES = 64 * 1024 * 1024
 """A day of 60 frames a second has an index of about 60 MB; a larger claim is a broken file."""
 
-MAX_SAMPLES = 10_000_000
-
-COPYABLE_AUDIO = frozenset({"mp4a", "Opus", "ac-3", "ec-3", "alac", "fLaC", ".mp3"})
-"""Audio that goes from one MP4 to another as it is."""
-
 _FIRST_READ_BYTES = 8 * 1024
 _MOST_HEADERS = 32
 """How many boxes may stand behind the first read and before the index: each costs a request."""
+
+_FIRST_BOXES = frozenset({b"ftyp", b"styp", b"moov", b"mdat", b"free", b"wide", b"skip"})
 
 
 @dataclass(frozen=True, eq=False)
@@ -57,6 +61,8 @@ class Track:
     """Byte offset of each chunk."""
     header: bytes
     """The ``tkhd`` box's matrix, width and height: 44 bytes that a copy keeps."""
+    hidden: frozenset[int] = frozenset()
+    """Sample numbers that the edit list leaves out, beyond those whose time lies outside ``[0, end_pts)``."""
 
     def __len__(self) -> int:
         return len(self.sizes)
@@ -66,13 +72,14 @@ class Track:
         """Sample numbers in presentation order, without those before or after the edit list's part."""
         pts = self.pts
         if self._in_order:
-            return range(bisect_left(pts, 0), bisect_left(pts, self.end_pts))
+            shown = range(bisect_left(pts, 0), bisect_left(pts, self.end_pts))
+            return [number for number in shown if number not in self.hidden] if self.hidden else shown
         order = sorted(range(len(pts)), key=pts.__getitem__)
-        return [number for number in order if 0 <= pts[number] < self.end_pts]
+        return [n for n in order if 0 <= pts[n] < self.end_pts and n not in self.hidden]
 
     @cached_property
     def _in_order(self) -> bool:
-        return all(map(operator.lt, self.pts, self.pts[1:]))
+        return isinstance(self.pts, range) or all(map(operator.lt, self.pts, self.pts[1:]))
 
     def locate(self, first: int, stop: int) -> list[tuple[int, int]]:
         """(byte offset, size) of each sample in ``[first, stop)``."""
@@ -94,18 +101,6 @@ class Track:
         return Fraction(self.end_pts, self.timescale)
 
 
-@dataclass(frozen=True)
-class Window:
-    """The part of a recording that an index has to tell of: ``[from_s, to_s)`` on the movie timeline.
-
-    An index may leave out samples that no frame of it needs; ``end_pts`` of the video is that of the
-    whole recording all the same.
-    """
-
-    from_s: Fraction
-    to_s: Fraction
-
-
 @dataclass(frozen=True, eq=False)
 class RecordingIndex:
     """What a recording holds."""
@@ -120,26 +115,153 @@ class RecordingIndex:
     """``[from, to)`` in the video's ticks: shown there are pictures that did not survive."""
 
 
-def read_index(source: ByteSource) -> RecordingIndex:
+@dataclass(frozen=True)
+class Window:
+    """The part of a recording that will be cut, ``[from_s, to_s)`` in seconds on its timeline."""
+
+    from_s: Fraction
+    to_s: Fraction
+
+
+def read_index(source: ByteSource, window: Window | None = None) -> RecordingIndex:
     """Read a recording's index.
 
+    With ``window``, a fragmented recording that says where its fragments lie gives only the samples that
+    a cut of the window needs: a run that is numbered from 0, begins with or before a sync sample at or
+    before the window (where there is one), and goes on beyond its end. ``end_pts`` of the video is that
+    of the whole track all the same; that of the audio is the run's.
+
     Raises UnreadableRecording for bytes that are no sound MP4, and UnsupportedMedia for one that
-    can't be cut yet (fragments, several sample descriptions, other codecs).
+    can't be cut (encrypted, several sample descriptions, other codecs).
     """
     try:
-        moov, bytes_read = _read_moov(source)
-        return _parse_moov(moov, source.size_bytes, bytes_read)
+        return _read(CountedSource(source), window)
     except (UnreadableRecording, UnsupportedMedia) as error:
         raise type(error)(f"{source.name}: {error}") from None
 
 
-def _read_moov(source: ByteSource) -> tuple[Box, int]:
+def _read(source: CountedSource, window: Window | None) -> RecordingIndex:
+    moov, skimmer, stop = _read_moov(source)
+    movie = Movie(moov, source.size_bytes)
+    video = movie.video()
+    audio, notes = movie.audio()
+    selection, zero = Selection(), None
+    if movie.fragmented:
+        tracks = [track for track in (video, audio) if track is not None]
+        selection, zero = _read_fragments(source, skimmer, stop, tracks, window)
+    picture = _Footage.of(video, selection, source.size_bytes)
+    sound = None
+    if audio is not None:
+        try:
+            sound = _Footage.of(audio, selection, source.size_bytes, is_audio=True)
+        except MediaError as error:
+            notes.append(f"its audio can't be read: {error}")
+    if selection.ends:
+        notes.append(selection.ends)
+    if sound is not None and not len(sound.samples):
+        sound = None
+    if zero is None:
+        zero = time_zero(one.start_s for one in (picture, sound) if one and len(one.samples))
+    track = picture.track(zero)
+    if not track.shown:
+        raise UnreadableRecording("; ".join(["it has no video track with a picture in it", *notes]))
+    return RecordingIndex(track, sound.track(zero) if sound else None, source.bytes_read, tuple(notes))
+
+
+def _read_fragments(
+    source: CountedSource, skimmer: Skimmer, start: int, tracks: Sequence[MovieTrack], window: Window | None
+) -> tuple[Selection, Fraction | None]:
+    """(fragments, the recording's zero where it can't be told from them)"""
+    fragmented = [
+        FragmentedTrack(
+            track.identifier, track.timescale, track.parts[0].shift, track.samples, track.defaults
+        )
+        for track in tracks
+        if track.defaults is not None
+    ]
+    reader = FragmentReader(source, skimmer, start, fragmented)
+    if window is None or len(fragmented) < len(tracks) or any(len(track.parts) > 1 for track in tracks):
+        return reader.all(), None
+    zero = Fraction(0)
+
+    def on_the_movie_timeline(first: Sequence[Fragment]) -> tuple[Fraction, Fraction]:
+        nonlocal zero
+        starts = []
+        for track in tracks:
+            try:
+                footage = _Footage.of(track, Selection(first), source.size_bytes)
+            except MediaError:
+                continue  # told when all of it has been read
+            if len(footage.samples):
+                starts.append(footage.start_s)
+        zero = time_zero(starts)
+        return window.from_s + zero, window.to_s + zero
+
+    selection = reader.within(on_the_movie_timeline)
+    return selection, None if selection.from_first else zero
+
+
+@dataclass(frozen=True, eq=False)
+class _Footage:
+    """A track's samples on the movie timeline."""
+
+    source: MovieTrack
+    samples: Samples
+    placed: Placed
+    end_pts: int
+
+    @classmethod
+    def of(
+        cls, track: MovieTrack, selection: Selection, size_bytes: int, *, is_audio: bool = False
+    ) -> _Footage:
+        samples = track.samples
+        if selection.fragments:
+            before = samples if selection.from_first else None
+            samples = join(before, selection.fragments, track.identifier, size_bytes)
+        placed = place(samples, track.parts)
+        end_pts = placed.end_pts
+        if selection.tail and not is_audio:
+            end_pts = place(join(None, selection.tail, track.identifier, size_bytes), track.parts).end_pts
+        if is_audio and len(track.parts) > 1:
+            # Pictures that are not shown may be needed by others; audio frames stand alone.
+            kept = [number for number in range(len(samples)) if number not in placed.hidden]
+            samples, placed = samples.select(kept), placed.select(kept)
+        return cls(track, samples, placed, end_pts)
+
+    @property
+    def timescale(self) -> int:
+        return self.source.timescale * self.placed.ticks
+
+    @property
+    def start_s(self) -> Fraction:
+        return Fraction(min(self.placed.pts), self.timescale)
+
+    def track(self, zero: Fraction) -> Track:
+        """With times that count from ``zero``, seconds on the movie timeline."""
+        shift = -round(zero * self.timescale)
+        samples, placed = self.samples, self.placed
+        return Track(
+            self.source.entry(samples.descriptions),
+            self.timescale,
+            samples.sizes,
+            shifted(placed.decode_times, shift),
+            shifted(placed.pts, shift),
+            self.end_pts + shift,
+            samples.sync,
+            samples.chunk_first,
+            samples.chunk_offsets,
+            self.source.header,
+            placed.hidden,
+        )
+
+
+def _read_moov(source: CountedSource) -> tuple[Box, Skimmer, int]:
+    """(``moov``, what stands at its end, where that is)"""
     size_bytes = source.size_bytes
     if size_bytes == 0:
         raise UnreadableRecording("the file is empty")
     head = source.read(0, min(_FIRST_READ_BYTES, size_bytes))
-    bytes_read = len(head)
-    if len(head) < 12 or head[4:8] not in {b"ftyp", b"moov", b"mdat", b"free", b"wide", b"skip"}:
+    if len(head) < 12 or head[4:8] not in _FIRST_BOXES:
         raise UnreadableRecording(f"it is no MP4 file: it begins with {head[:12]!r}")
     at = 0
     headers_left = _MOST_HEADERS
@@ -148,16 +270,15 @@ def _read_moov(source: ByteSource) -> tuple[Box, int]:
             if at >= _FIRST_READ_BYTES and size_bytes - at <= MAX_MOOV_BYTES and at > size_bytes // 2:
                 # Behind the footage there is only the index: one read takes it whole.
                 tail = source.read(at, size_bytes - at)
-                bytes_read += len(tail)
                 for found in parse_boxes(memoryview(tail)):
+                    at += found.size_bytes
                     if found.kind == "moov":
-                        return found, bytes_read
+                        return found, Skimmer(source, tail, at=size_bytes - len(tail)), at
                 break
             if not headers_left:
                 raise UnreadableRecording(f"its index stands behind more than {_MOST_HEADERS} other boxes")
             headers_left -= 1
             header = source.read(at, min(16, size_bytes - at))
-            bytes_read += len(header)
         else:
             header = head[at : at + 16]
         kind, header_bytes, box_bytes = parse_header(header)
@@ -168,180 +289,13 @@ def _read_moov(source: ByteSource) -> tuple[Box, int]:
                 f"the file has {size_bytes}"
             )
         if kind == "moof":
-            raise UnsupportedMedia("it is a fragmented MP4, which can't be cut yet")
+            raise UnreadableRecording("its fragments come before any moov box, which would describe them")
         if kind == "moov":
             if box_bytes > MAX_MOOV_BYTES:
                 raise UnreadableRecording(f"its index claims {box_bytes} bytes")
             data = head[at : at + box_bytes]
             if len(data) < box_bytes:
-                rest = source.read(at + len(data), box_bytes - len(data))
-                bytes_read += len(rest)
-                data += rest
-            return Box("moov", memoryview(data)[header_bytes:]), bytes_read
+                data += source.read(at + len(data), box_bytes - len(data))
+            return Box("moov", memoryview(data)[header_bytes:]), Skimmer(source, head), at + box_bytes
         at += box_bytes
     raise UnreadableRecording("it has no moov box: the recorder did not finish it")
-
-
-def _parse_moov(moov: Box, size_bytes: int, bytes_read: int) -> RecordingIndex:
-    if moov.find("mvex"):
-        raise UnsupportedMedia("it is a fragmented MP4, which can't be cut yet")
-    movie_timescale = _timescale(moov.need("mvhd"))
-    video: Track | None = None
-    audio: Track | None = None
-    for trak in moov.children():
-        if trak.kind != "trak":
-            continue
-        handler = bytes(trak.need("mdia", "hdlr").body[8:12])
-        if handler == b"vide" and video is None:
-            video = _parse_track(trak, movie_timescale, size_bytes)
-        elif handler == b"soun" and audio is None:
-            audio = _parse_track(trak, movie_timescale, size_bytes)
-    if video is None or not video.shown:
-        raise UnreadableRecording("it has no video track with a picture in it")
-    if video.entry.kind != "avc1":
-        raise UnsupportedMedia(f"its video is {video.entry.kind!r}; H.264 ('avc1') can be cut")
-    if audio is not None and not len(audio):
-        audio = None
-    if audio is not None and audio.entry.kind not in COPYABLE_AUDIO:
-        raise UnsupportedMedia(
-            f"its audio is {audio.entry.kind!r}, which can't be copied into an MP4 clip yet"
-        )
-    return RecordingIndex(video, audio, bytes_read)
-
-
-def _timescale(header: Box) -> int:
-    """Of ``mvhd`` (section 8.2.2) or ``mdhd`` (8.4.2)."""
-    version, _ = header.version_and_flags()
-    (timescale,) = header.unpack("I", 20 if version == 1 else 12)
-    if not timescale:
-        raise UnreadableRecording(f"the {header.kind} box has a timescale of 0")
-    return timescale
-
-
-def _parse_track(trak: Box, movie_timescale: int, size_bytes: int) -> Track:
-    timescale = _timescale(trak.need("mdia", "mdhd"))
-    table = trak.need("mdia", "minf", "stbl")
-    entries = list(table.need("stsd").children(8))
-    if len(entries) != 1:
-        raise UnsupportedMedia(f"a track has {len(entries)} sample descriptions, one can be cut")
-    sizes = _sizes(table)
-    count = len(sizes)
-    durations, decode_times = _decode_times(table, count)
-    pts = _presentation_times(table, decode_times)
-    shift, stop = _edit(trak, movie_timescale, timescale)
-    if shift:
-        decode_times = [time + shift for time in decode_times]
-        pts = [time + shift for time in pts]
-    end_pts = max(map(operator.add, pts, durations), default=0)
-    if stop is not None:
-        end_pts = min(end_pts, stop)
-    sync_box = table.find("stss")
-    sync = None
-    if sync_box is not None:
-        (sync_count,) = sync_box.unpack("I", 4)
-        sync = [number - 1 for number in sync_box.table("I", 8, sync_count)]
-        if any(map(operator.ge, sync, sync[1:])) or (sync and not 0 <= sync[0] <= sync[-1] < count):
-            raise UnreadableRecording("the stss box lists samples that are not there")
-    chunk_first, chunk_offsets = _chunks(table, count)
-    if chunk_offsets:
-        last = chunk_offsets.index(max(chunk_offsets))
-        end = chunk_offsets[last] + sum(sizes[chunk_first[last] : chunk_first[last + 1]])
-        if end > size_bytes:
-            raise UnreadableRecording(
-                f"it is cut off: its index points to byte {end}, the file has {size_bytes}"
-            )
-    header = trak.need("tkhd").body
-    return Track(
-        entries[0], timescale, sizes, decode_times, pts, end_pts, sync, chunk_first, chunk_offsets,
-        bytes(header[-44:]),
-    )  # fmt: skip
-
-
-def _sizes(table: Box) -> Sequence[int]:
-    """``stsz``, section 8.7.3.2."""
-    box = table.need("stsz")
-    uniform, count = box.unpack("II", 4)
-    if count > MAX_SAMPLES:
-        raise UnreadableRecording(f"the stsz box claims {count} samples")
-    return [uniform] * count if uniform else box.table("I", 12, count)
-
-
-def _decode_times(table: Box, count: int) -> tuple[list[int], list[int]]:
-    """``stts``, section 8.6.1.2: (duration, decode time) of each sample."""
-    box = table.need("stts")
-    (entries,) = box.unpack("I", 4)
-    numbers = box.table("I", 8, entries * 2)
-    durations: list[int] = []
-    for run, delta in zip(numbers[::2], numbers[1::2], strict=True):
-        durations.extend(repeat(delta, min(run, count - len(durations))))
-    if len(durations) != count:
-        raise UnreadableRecording(f"the stts box times {len(durations)} samples of {count}")
-    return durations, list(accumulate(durations, initial=0))[:count]
-
-
-def _presentation_times(table: Box, decode_times: list[int]) -> list[int]:
-    """``ctts``, section 8.6.1.3; offsets are read as signed in either version, as players do."""
-    box = table.find("ctts")
-    if box is None:
-        return decode_times
-    (entries,) = box.unpack("I", 4)
-    numbers = box.table("i", 8, entries * 2)
-    offsets: list[int] = []
-    for run, offset in zip(numbers[::2], numbers[1::2], strict=True):
-        offsets.extend(repeat(offset, min(max(run, 0), len(decode_times) - len(offsets))))
-    offsets.extend(repeat(0, len(decode_times) - len(offsets)))
-    return list(map(operator.add, decode_times, offsets))
-
-
-def _edit(trak: Box, movie_timescale: int, timescale: int) -> tuple[int, int | None]:
-    """``elst``, section 8.6.6: (what to add to media times, where the part shown ends), in ticks."""
-    box = trak.find("edts", "elst")
-    if box is None:
-        return 0, None
-    version, _ = box.version_and_flags()
-    (count,) = box.unpack("I", 4)
-    if count > 1000:
-        raise UnreadableRecording(f"the elst box claims {count} edits")
-    layout, step = ("Qqi", 20) if version == 1 else ("Iii", 12)
-    empty = 0
-    shown: list[tuple[int, int]] = []
-    for number in range(count):
-        duration, media_time, rate = box.unpack(layout, 8 + number * step)
-        if media_time == -1 and not shown:
-            empty += duration
-        elif media_time < 0 or rate != 0x10000:
-            raise UnsupportedMedia("its edit list has a pause or another speed, which can't be cut yet")
-        else:
-            shown.append((duration, media_time))
-    if len(shown) > 1:
-        raise UnsupportedMedia(f"its edit list has {len(shown)} parts, one can be cut")
-    lead = round(Fraction(empty * timescale, movie_timescale))
-    if not shown:
-        return lead, None
-    duration, media_time = shown[0]
-    # A duration of 0 means "to the end"; one more movie tick forgives how writers round it.
-    stop = -(-(duration + 1) * timescale // movie_timescale) + lead if duration else None
-    return lead - media_time, stop
-
-
-def _chunks(table: Box, count: int) -> tuple[list[int], Sequence[int]]:
-    """``stsc`` and ``stco`` or ``co64``, sections 8.7.4 and 8.7.5: (first sample, offset) of each chunk."""
-    box = table.find("stco")
-    code = "I"
-    if box is None:
-        box, code = table.need("co64"), "Q"
-    (chunks,) = box.unpack("I", 4)
-    offsets = box.table(code, 8, chunks)
-    runs_box = table.need("stsc")
-    (entries,) = runs_box.unpack("I", 4)
-    numbers = runs_box.table("I", 8, entries * 3)
-    firsts, counts = numbers[::3], numbers[1::3]
-    firsts.append(chunks + 1)
-    lengths = list(map(operator.sub, firsts[1:], firsts))
-    if firsts[0] != 1 or min(lengths, default=1) < 1 or min(counts, default=1) < 1:
-        raise UnreadableRecording("the stsc box does not fit the chunks")
-    per_chunk = list(chain.from_iterable(map(repeat, counts, lengths)))
-    chunk_first = list(accumulate(per_chunk, initial=0))
-    if chunk_first[-1] != count:
-        raise UnreadableRecording(f"the chunks hold {chunk_first[-1]} samples of {count}")
-    return chunk_first, offsets
