@@ -29,7 +29,14 @@ from clipline.media.index import RecordingIndex, read_index
 from clipline.media.parameter_sets import is_entry, is_idr
 from clipline.media.plan import BlackSpan, CopySpan, EncodeSpan, Plan, make_plan
 from clipline.media.ranges import ByteSource, Fetch
-from clipline.media.splice import encode_spans, needed_ranges, reference_source, sample_reader, write_clip
+from clipline.media.splice import (
+    encode_sound,
+    encode_spans,
+    needed_ranges,
+    reference_source,
+    sample_reader,
+    write_clip,
+)
 from clipline.media.thumbnails import write_thumbnails
 from clipline.media.timeline import Source
 from clipline.media.verify import verify
@@ -70,7 +77,7 @@ class CutReport:
     """The file of each width."""
     details: Mapping[str, Any]
     """Keys of the result metadata beyond the contract's: coverage, partial, first and last frame,
-    framesCopied, framesEncoded, method, why, bytesRead, sizeInBytes, durationInMs, width, height."""
+    framesCopied, framesEncoded, method, why, audio (method, why), bytesRead, sizeInBytes, durationInMs, width, height."""
 
 
 @dataclass
@@ -159,6 +166,7 @@ class Cut:
         self._directory = directory
         self._stopwatch = stopwatch
         self._options = plan_options
+        self._audio: Mapping[str, Any] = {}
         self._bytes_read = sum(index.bytes_read for _, index in readable)
         sources = [Source(candidate.source.name, candidate.start_ms, index) for candidate, index in readable]
         plan = make_plan(sources, interval, **plan_options)
@@ -235,8 +243,10 @@ class Cut:
     def _make(self, plan: Plan, fetches: Mapping[int, Fetch], output: Path) -> None:
         self._stopwatch.begin("encode")
         encoded = encode_spans(plan, fetches)
+        sound = encode_sound(plan, fetches)
+        self._audio = {"method": plan.audio.method, "why": [*plan.audio.why, *sound.why]}
         self._stopwatch.begin("write")
-        write_clip(plan, fetches, encoded, output)
+        write_clip(plan, fetches, encoded, sound, output)
         self._stopwatch.begin("verify")
         verify(output, plan)
 
@@ -268,6 +278,7 @@ class Cut:
             "framesEncoded": plan.frames_encoded,
             "method": method,
             "why": list(dict.fromkeys(encodes)),
+            "audio": self._audio,
             "bytesRead": self._bytes_read,
             "sizeInBytes": output.stat().st_size,
             "durationInMs": round(Fraction(plan.end_pts * 1000, plan.timescale)),

@@ -17,6 +17,7 @@ from functools import cached_property
 from itertools import accumulate, chain, repeat
 
 from clipline.contract.errors import UnreadableRecording, UnsupportedMedia
+from clipline.media.audio_groups import constant_size, group
 from clipline.media.boxes import Box, parse_boxes, parse_header
 from clipline.media.ranges import ByteSource
 
@@ -24,9 +25,6 @@ MAX_MOOV_BYTES = 64 * 1024 * 1024
 """A day of 60 frames a second has an index of about 60 MB; a larger claim is a broken file."""
 
 MAX_SAMPLES = 10_000_000
-
-COPYABLE_AUDIO = frozenset({"mp4a", "Opus", "ac-3", "ec-3", "alac", "fLaC", ".mp3"})
-"""Audio that goes from one MP4 to another as it is."""
 
 _FIRST_READ_BYTES = 8 * 1024
 _MOST_HEADERS = 32
@@ -102,6 +100,8 @@ class RecordingIndex:
     audio: Track | None
     bytes_read: int
     """What reading the index cost."""
+    audio_why: str | None = None
+    """Why ``audio`` is None though there is an audio track."""
 
 
 def read_index(source: ByteSource) -> RecordingIndex:
@@ -172,6 +172,7 @@ def _parse_moov(moov: Box, size_bytes: int, bytes_read: int) -> RecordingIndex:
     movie_timescale = _timescale(moov.need("mvhd"))
     video: Track | None = None
     audio: Track | None = None
+    audio_why: str | None = None
     for trak in moov.children():
         if trak.kind != "trak":
             continue
@@ -179,18 +180,17 @@ def _parse_moov(moov: Box, size_bytes: int, bytes_read: int) -> RecordingIndex:
         if handler == b"vide" and video is None:
             video = _parse_track(trak, movie_timescale, size_bytes)
         elif handler == b"soun" and audio is None:
-            audio = _parse_track(trak, movie_timescale, size_bytes)
+            try:
+                audio = _parse_track(trak, movie_timescale, size_bytes)
+            except UnsupportedMedia as error:  # the pictures are as good as ever
+                audio_why = str(error)
     if video is None or not video.shown:
         raise UnreadableRecording("it has no video track with a picture in it")
     if video.entry.kind != "avc1":
         raise UnsupportedMedia(f"its video is {video.entry.kind!r}; H.264 ('avc1') can be cut")
     if audio is not None and not len(audio):
         audio = None
-    if audio is not None and audio.entry.kind not in COPYABLE_AUDIO:
-        raise UnsupportedMedia(
-            f"its audio is {audio.entry.kind!r}, which can't be copied into an MP4 clip yet"
-        )
-    return RecordingIndex(video, audio, bytes_read)
+    return RecordingIndex(video, audio, bytes_read, audio_why)
 
 
 def _timescale(header: Box) -> int:
@@ -208,9 +208,19 @@ def _parse_track(trak: Box, movie_timescale: int, size_bytes: int) -> Track:
     entries = list(table.need("stsd").children(8))
     if len(entries) != 1:
         raise UnsupportedMedia(f"a track has {len(entries)} sample descriptions, one can be cut")
-    sizes = _sizes(table)
-    count = len(sizes)
-    durations, decode_times = _decode_times(table, count)
+    sizes: Sequence[int]
+    chunk_first: Sequence[int]
+    if frame_bytes := constant_size(table, entries[0]):
+        chunk_first, chunk_offsets = _chunks(table, table.need("stsz").unpack("I", 8)[0])
+        sizes, durations, decode_times, chunk_first, chunk_offsets = group(
+            table, frame_bytes, chunk_first, chunk_offsets, size_bytes
+        )
+        count = len(sizes)
+    else:
+        sizes = _sizes(table)
+        count = len(sizes)
+        durations, decode_times = _decode_times(table, count)
+        chunk_first, chunk_offsets = _chunks(table, count)
     pts = _presentation_times(table, decode_times)
     shift, stop = _edit(trak, movie_timescale, timescale)
     if shift:
@@ -226,7 +236,6 @@ def _parse_track(trak: Box, movie_timescale: int, size_bytes: int) -> Track:
         sync = [number - 1 for number in sync_box.table("I", 8, sync_count)]
         if any(map(operator.ge, sync, sync[1:])) or (sync and not 0 <= sync[0] <= sync[-1] < count):
             raise UnreadableRecording("the stss box lists samples that are not there")
-    chunk_first, chunk_offsets = _chunks(table, count)
     if chunk_offsets:
         last = chunk_offsets.index(max(chunk_offsets))
         end = chunk_offsets[last] + sum(sizes[chunk_first[last] : chunk_first[last + 1]])

@@ -15,6 +15,8 @@ from itertools import groupby, pairwise
 from clipline.media.boxes import Box, box, full_box, pack_table
 
 _IDENTITY = (0x10000, 0, 0, 0, 0x10000, 0, 0, 0, 0x40000000)
+AUDIO_HEADER = struct.pack(">9I", *_IDENTITY) + bytes(8)
+"""``OutputTrack.header`` of audio that no source has a header for."""
 _SECONDS_1904_TO_1970 = 2_082_844_800
 
 

@@ -24,7 +24,7 @@ from clipline.contract.coverage import GapPolicy
 from clipline.contract.errors import NoFrames, UnsupportedMedia
 from clipline.contract.interval import Interval
 from clipline.media.index import Track
-from clipline.media.sound import audio_form
+from clipline.media.plan_audio import AudioPlan, plan_audio
 from clipline.media.timeline import CoveredPart, Source, Stretch, find_stretches, lay_out
 
 MAX_TIMESCALE = 10_000_000
@@ -78,7 +78,7 @@ class Plan:
     """Wall time of the first frame, milliseconds since the epoch."""
     last_frame_ms: Fraction
     parts: Sequence[CoveredPart]
-    audio: Sequence[AudioSpan]
+    audio: AudioPlan
 
     @property
     def frames_copied(self) -> int:
@@ -96,16 +96,6 @@ class Plan:
     @property
     def gaps(self) -> Sequence[CoveredPart]:
         return [part for part in self.parts if part.recording is None]
-
-
-@dataclass(frozen=True, eq=False)
-class AudioSpan:
-    """Audio frames ``[first, stop)`` of a source; the first one's output time in its track's ticks."""
-
-    source: int
-    first: int
-    stop: int
-    start: int
 
 
 def make_plan(
@@ -157,7 +147,7 @@ def make_plan(
     return Plan(
         sources, spans, span_pts, timescale, round(end_ms * timescale / 1000),
         stretches[0].first_ms, stretches[-1].last_ms, timeline.parts,
-        _plan_audio(sources, stretches, timeline.zeros_ms),
+        plan_audio(sources, stretches, timeline.zeros_ms, end_ms / 1000),
     )  # fmt: skip
 
 
@@ -249,41 +239,3 @@ def _closed_end(video: Track, begin: int, stop: int, wanted: set[int]) -> int:
         copy_stop -= 1
         rest = min(rest, video.pts[copy_stop])
     return copy_stop
-
-
-def _plan_audio(
-    sources: Sequence[Source], stretches: Sequence[Stretch], zeros_ms: Sequence[Fraction]
-) -> list[AudioSpan]:
-    """Whole audio frames, each stretch's at its own wall time, so that drift can't add up.
-
-    One track has one form: a recording whose audio has another than the first one's stays silent.
-    """
-    spans: list[AudioSpan] = []
-    form = None
-    sounds_until = None  # wall time
-    for position, (stretch, zero_ms) in enumerate(zip(stretches, zeros_ms, strict=True)):
-        source = sources[stretch.source]
-        audio = source.index.audio
-        if audio is None or audio_form(audio) != (form := form or audio_form(audio)):
-            continue
-        until = stretch.following_ms
-        if position + 1 < len(stretches):
-            until = max(until, stretches[position + 1].begin_ms)
-        stop = bisect_left(audio.pts, _audio_ticks(source, audio, until))
-        # The frame that sounds while the first picture appears comes along: an edit trims it.
-        first = max(bisect_left(audio.pts, _audio_ticks(source, audio, stretch.first_ms) + 1) - 1, 0)
-        if sounds_until is not None:
-            half = (audio.end_pts - audio.pts[0]) // len(audio) // 2
-            first = max(first, bisect_left(audio.pts, _audio_ticks(source, audio, sounds_until) - half))
-        if first >= stop:
-            continue
-        start_ms = source.start_ms + Fraction(audio.pts[first] * 1000, audio.timescale)
-        start = round((start_ms - zero_ms) * audio.timescale / 1000)
-        spans.append(AudioSpan(stretch.source, first, stop, start))
-        end_pts = audio.pts[stop] if stop < len(audio) else audio.end_pts
-        sounds_until = source.start_ms + Fraction(end_pts * 1000, audio.timescale)
-    return spans
-
-
-def _audio_ticks(source: Source, audio: Track, wall_ms: Fraction) -> int:
-    return math.ceil((wall_ms - source.start_ms) * audio.timescale / 1000)

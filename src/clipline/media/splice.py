@@ -10,12 +10,15 @@ from itertools import chain, pairwise
 from pathlib import Path
 from typing import NamedTuple
 
+from clipline.media.audio_codec import EncodedAudio, encode_audio
 from clipline.media.codec import Encoder, EncoderFormat, configuration, decode
 from clipline.media.index import Track
-from clipline.media.mux import Chunk, OutputTrack, file_head, visual_entry
+from clipline.media.mux import AUDIO_HEADER, Chunk, OutputTrack, file_head, visual_entry
 from clipline.media.parameter_sets import AvcConfiguration
 from clipline.media.plan import BlackSpan, CopySpan, EncodeSpan, Plan
+from clipline.media.plan_audio import CopiedSound
 from clipline.media.ranges import ByteRange, Fetch, runs
+from clipline.media.sound import aac_entry, clip_entry
 
 _VIDEO, _AUDIO = 0, 1
 
@@ -30,13 +33,25 @@ def needed_ranges(plan: Plan) -> dict[int, list[ByteRange]]:
     for span in plan.spans:
         if not isinstance(span, BlackSpan):
             need(span.source, plan.sources[span.source].index.video, span.first, span.stop)
-    for sound in plan.audio:
-        if audio := plan.sources[sound.source].index.audio:
-            need(sound.source, audio, sound.first, sound.stop)
+    for number, first, stop in plan.audio.needs:
+        need(number, _audio_of(plan, number), first, stop)
     return {
         source: [ByteRange(offset, offset + length) for offset, length in runs(sorted(pieces))]
         for source, pieces in places.items()
     }
+
+
+def _audio_of(plan: Plan, source: int) -> Track:
+    audio = plan.sources[source].index.audio
+    assert audio is not None
+    return audio
+
+
+def encode_sound(plan: Plan, fetches: Mapping[int, Fetch]) -> EncodedAudio:
+    """Encode what audio is not copied."""
+    tracks = {source: _audio_of(plan, source) for source, _, _ in plan.audio.needs}
+    readers = {source: sample_reader(track, fetches[source]) for source, track in tracks.items()}
+    return encode_audio(plan.audio, tracks, readers)
 
 
 def sample_reader(
@@ -110,10 +125,14 @@ class _Item(NamedTuple):
 
 
 def write_clip(
-    plan: Plan, fetches: Mapping[int, Fetch], encoded: Mapping[int, Encoded], output: Path
+    plan: Plan,
+    fetches: Mapping[int, Fetch],
+    encoded: Mapping[int, Encoded],
+    sound: EncodedAudio,
+    output: Path,
 ) -> None:
     """Write the clip to ``output``."""
-    items, tracks = _lay_out(plan, encoded)
+    items, tracks = _lay_out(plan, encoded, sound)
     chunks: list[Chunk] = []
     for item in items:
         if chunks and chunks[-1].track == item.track:
@@ -144,13 +163,15 @@ def _write_all(descriptor: int, data: bytes) -> None:
         view = view[os.write(descriptor, view) :]
 
 
-def _lay_out(plan: Plan, encoded: Mapping[int, Encoded]) -> tuple[list[_Item], list[OutputTrack]]:
+def _lay_out(
+    plan: Plan, encoded: Mapping[int, Encoded], sound: EncodedAudio
+) -> tuple[list[_Item], list[OutputTrack]]:
     """The samples in file order, and the tracks that index them."""
     video_sizes: list[int] = []
     video_pts: list[int] = []
     sync: list[int] = []
     items: list[_Item] = []
-    audio_items, audio_track = _audio(plan)
+    audio_items, audio_track = _audio(plan, sound)
     audio_at = 0
     for place, (span, pts) in enumerate(zip(plan.spans, plan.span_pts, strict=True)):
         if isinstance(span, CopySpan):
@@ -194,31 +215,23 @@ def _lay_out(plan: Plan, encoded: Mapping[int, Encoded]) -> tuple[list[_Item], l
     return items, tracks
 
 
-def _audio(plan: Plan) -> tuple[list[tuple[int, _Item]], OutputTrack]:
+def _audio(plan: Plan, sound: EncodedAudio) -> tuple[list[tuple[int, _Item]], OutputTrack]:
     """((output time, sample) of each audio frame, the track)."""
+    audio = plan.audio
     items: list[tuple[int, _Item]] = []
-    end = 0
-    source_track = None
-    for span in plan.audio:
-        audio = plan.sources[span.source].index.audio
-        assert audio is not None
-        source_track = source_track or audio
-        shift = span.start - audio.pts[span.first]
-        places = audio.locate(span.first, span.stop)
-        times = audio.pts[span.first : span.stop]
-        items += [
-            (time + shift, _Item(_AUDIO, size, span.source, offset))
-            for time, (offset, size) in zip(times, places, strict=True)
-        ]
-        following = audio.pts[span.stop] if span.stop < len(audio) else audio.end_pts
-        end = following + shift
-    entry = b""
-    if source_track is not None:
-        body = bytes(source_track.entry.body)
-        entry = (len(body) + 8).to_bytes(4, "big") + source_track.entry.kind.encode("latin-1") + body
-    track = OutputTrack(
-        "soun", entry,
-        source_track.timescale if source_track else 1, source_track.header if source_track else b"",
-        [item.size for _, item in items], [time for time, _ in items], end,
+    for place, (span, times) in enumerate(zip(audio.spans, audio.times(plan.sources), strict=True)):
+        if isinstance(span, CopiedSound):
+            places = _audio_of(plan, span.source).locate(span.first, span.stop)
+            found = [_Item(_AUDIO, size, span.source, offset) for offset, size in places]
+        else:
+            found = [_Item(_AUDIO, len(data), -1, 0, data) for data in sound.packets[place]]
+        items += zip(times, found, strict=True)
+    if audio.entry_source is not None:
+        track = _audio_of(plan, audio.entry_source)
+        entry, header = clip_entry(track.entry), track.header
+    else:
+        entry, header = aac_entry(audio.format) if audio.format else b"", AUDIO_HEADER
+    return items, OutputTrack(
+        "soun", entry, audio.timescale, header,
+        [item.size for _, item in items], [time for time, _ in items], audio.end,
     )  # fmt: skip
-    return items, track
