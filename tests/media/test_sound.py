@@ -90,7 +90,11 @@ def test_what_it_does_not_carry_becomes_aac(kind: str, tmp_path: Path) -> None:
     assert len(clicks_s(report.clip)) >= 5
     with av.open(str(report.clip)) as container:
         stream = container.streams.audio[0]
-        assert (stream.codec_context.name, stream.rate, stream.layout.name) == ("aac", sound.rate, sound.layout)
+        assert (stream.codec_context.name, stream.rate, stream.layout.name) == (
+            "aac",
+            sound.rate,
+            sound.layout,
+        )
 
 
 MIXED: dict[str, tuple[list[Sound | None], str]] = {

@@ -13,7 +13,7 @@ from fractions import Fraction
 
 import av
 
-from clipline.contract.errors import UnreadableRecording, UnsupportedMedia
+from clipline.contract.errors import UnsupportedMedia
 from clipline.media.codec import make_packet
 from clipline.media.index import Track
 from clipline.media.plan_audio import LEAD_IN, LEAD_OUT, AudioPlan, EncodedSound, SilentSound, SoundPiece
@@ -43,7 +43,9 @@ class EncodedAudio:
     """What could not be decoded, and is silent."""
 
 
-def encode_audio(plan: AudioPlan, tracks: Mapping[int, Track], readers: Mapping[int, ReadSample]) -> EncodedAudio:
+def encode_audio(
+    plan: AudioPlan, tracks: Mapping[int, Track], readers: Mapping[int, ReadSample]
+) -> EncodedAudio:
     """Make every span of ``plan`` that is not copied; ``tracks`` and ``readers`` by source.
 
     Audio that does not decode is silent, and ``why`` says so: it spoils no clip. Raises UnsupportedMedia
@@ -122,9 +124,7 @@ class _AacEncoder:
         return packets
 
 
-def _blocks(
-    sound: Iterator[tuple[int, bytes]], zero: int, blocks: int, sample_bytes: int
-) -> Iterator[bytes]:
+def _blocks(sound: Iterator[tuple[int, bytes]], zero: int, blocks: int, sample_bytes: int) -> Iterator[bytes]:
     """Blocks of ``AAC_FRAME`` samples from ``zero`` on, of ``sound``: (place of the first sample, samples).
 
     Silence where there is none; what comes before the end of what was there already is dropped.

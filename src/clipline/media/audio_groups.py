@@ -48,21 +48,16 @@ def group(
     count = chunk_first[-1]
     if count * frame_bytes > size_bytes:
         raise UnreadableRecording(
-            f"it is cut off: its index tells of {count * frame_bytes} bytes of audio, the file has {size_bytes}"
+            f"it is cut off: its index tells of {count * frame_bytes} bytes of audio, "
+            f"the file has {size_bytes}"
         )
     if not count:
         return GroupedTable([], [], [], [0], chunk_offsets)
     time_of = _times(table, count)
-    firsts = [
-        number
-        for begin, end in pairwise(chunk_first)
-        for number in range(begin, end, GROUP)
-    ]
+    firsts = [number for begin, end in pairwise(chunk_first) for number in range(begin, end, GROUP)]
     numbers = [*firsts, count]
     times = [time_of(number) for number in numbers]
-    per_chunk = [
-        -(-(end - begin) // GROUP) for begin, end in pairwise(chunk_first)
-    ]
+    per_chunk = [-(-(end - begin) // GROUP) for begin, end in pairwise(chunk_first)]
     return GroupedTable(
         [(after - before) * frame_bytes for before, after in pairwise(numbers)],
         [after - before for before, after in pairwise(times)],
@@ -79,7 +74,9 @@ def _times(table: Box, count: int) -> Callable[[int], int]:
     numbers = box.table("I", 8, entries * 2)
     begins = list(accumulate(numbers[::2], initial=0))
     deltas = numbers[1::2]
-    times = list(accumulate((run * delta for run, delta in zip(numbers[::2], deltas, strict=True)), initial=0))
+    times = list(
+        accumulate((run * delta for run, delta in zip(numbers[::2], deltas, strict=True)), initial=0)
+    )
     if begins[-1] < count:
         raise UnreadableRecording(f"the stts box times {begins[-1]} samples of {count}")
 

@@ -77,7 +77,8 @@ class CutReport:
     """The file of each width."""
     details: Mapping[str, Any]
     """Keys of the result metadata beyond the contract's: coverage, partial, first and last frame,
-    framesCopied, framesEncoded, method, why, audio (method, why), bytesRead, sizeInBytes, durationInMs, width, height."""
+    framesCopied, framesEncoded, method, why, audio (method, why), bytesRead, sizeInBytes, durationInMs,
+    width, height."""
 
 
 @dataclass

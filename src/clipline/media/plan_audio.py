@@ -269,9 +269,7 @@ def _split(whole: _Part) -> list[_Part]:
         if end == stop < len(track) and pts[stop] < ends + jitter:
             ends = pts[stop]
         ends_s = whole.zero_s + Fraction(ends, track.timescale)
-        found.append(
-            replace(whole, first=begin, stop=end, ends_s=ends_s, until_s=min(ends_s, whole.until_s))
-        )
+        found.append(replace(whole, first=begin, stop=end, ends_s=ends_s, until_s=min(ends_s, whole.until_s)))
     return found
 
 
@@ -300,12 +298,15 @@ def _made(parts: Sequence[_Part], target: AudioFormat, end_s: Fraction, why: Seq
     else:
         frame_s = Fraction(max(_frame_ticks(parts[0])), parts[0].track.timescale)
     copied = [part for part in parts if part.format == target]
-    longest_s = max((Fraction(max(_frame_ticks(part)), part.track.timescale) for part in copied), default=frame_s)
+    longest_s = max(
+        (Fraction(max(_frame_ticks(part)), part.track.timescale) for part in copied), default=frame_s
+    )
     entry = copied[0] if copied else None
     spans = _Layout(parts, target, frame_s).lay_out(end_s)
     reasons = list(why)
     if any(isinstance(span, EncodedSound) for span in spans):
-        for kind, copyable in dict.fromkeys((p.format.kind, p.format.copyable) for p in parts if p.format != target):
+        others = [part.format for part in parts if part.format != target]
+        for kind, copyable in dict.fromkeys((form.kind, form.copyable) for form in others):
             reasons.append(
                 f"audio {kind!r} differs from the rest of the clip's" if copyable
                 else f"audio {kind!r} is none that MP4 players take"

@@ -1,4 +1,4 @@
-"""What a sample entry says of audio: which codec, how a decoder is told of it, whether MP4 clips may carry it.
+"""What a sample entry says of audio: which codec, how a decoder is told of it, whether MP4 may carry it.
 
 Entries of MP4 (ISO/IEC 14496-12, section 12.2.3) and of QuickTime, whose versions 1 and 2 are longer
 (QuickTime File Format, "Sound sample descriptions").
@@ -74,7 +74,8 @@ class AudioFormat:
         if self.codec != "aac":
             return False
         object_type, index, layout, *flags = self.details
-        return object_type in {_AAC_LC, _SBR, _PS} and index in range(13) and layout in range(1, 7) and not any(flags)
+        known = index in range(13) and layout in range(1, 7)
+        return known and object_type in {_AAC_LC, _SBR, _PS} and not any(flags)
 
     @property
     def frame_samples(self) -> int | None:
@@ -117,7 +118,8 @@ def _parse(entry: Box) -> AudioFormat:
     if kind == "mp4a" and "esds" in found:
         return _parse_esds(found["esds"], rate, channels)
     codec = _CODECS.get(kind, "")
-    extradata, details = b"", ()
+    extradata = b""
+    details: tuple[object, ...] = ()
     if codec == "opus":
         record = bytes(found["dOps"].body)
         channels, rate = record[1], 48000
@@ -170,7 +172,7 @@ def _pcm(kind: str, bits: int, flags: int | None, found: dict[str, Box]) -> tupl
 def _is_quicktime(entry: Box) -> bool:
     """Whether version 1 or 2 means QuickTime's longer entry; in MP4, version 1 has the fields of 0."""
     kind = bytes(entry.body[32:36])
-    return not (len(kind) == 4 and all(byte == 0x20 or chr(byte).isalnum() and byte < 128 for byte in kind))
+    return not (len(kind) == 4 and all(byte == 0x20 or (chr(byte).isalnum() and byte < 128) for byte in kind))
 
 
 def children(entry: Box) -> Iterator[Box]:

@@ -192,10 +192,16 @@ def _lay_out(
             until is None or audio_items[audio_stop][0] * plan.timescale < until * audio_track.timescale
         ):
             audio_stop += 1
-        span_items += [item for _, item in audio_items[audio_at:audio_stop]]
+        sounds = [item for _, item in audio_items[audio_at:audio_stop]]
         audio_at = audio_stop
-        # In the source's own order, so that video and audio that lie side by side go in one copy.
-        items += sorted(span_items, key=lambda item: (item.source, item.offset))
+        # In the source's own order, so that video and audio that lie side by side go in one copy. Audio
+        # from elsewhere stays before or behind: a track's samples lie in the order of their times.
+        own = span_items[0].source
+        places = [number for number, item in enumerate(sounds) if item.source == own >= 0]
+        begin = places[0] if places else 0
+        end = begin + next((n for n, at in enumerate(places) if at != begin + n), len(places))
+        beside = sorted(span_items + sounds[begin:end], key=lambda item: item.offset)
+        items += sounds[:begin] + beside + sounds[end:]
     reference = plan.sources[reference_source(plan)].index.video
     sets: AvcConfiguration | None = configuration(reference) if plan.frames_copied else None
     if encoded:

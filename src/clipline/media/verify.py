@@ -28,8 +28,8 @@ def verify(path: Path, plan: Plan) -> None:
 
     Checked: that every sample lies within the file, where FFmpeg sees it too; the number of frames and
     every presentation time; decode times that increase and are never after presentation; audio that
-    goes from the first picture to the last without a hole of a frame; and that the pictures at each joint decode
-    undamaged. Other pictures are not decoded; that they consist of NAL units is checked.
+    goes from the first picture to the last without a hole of a frame; and that the pictures at each joint
+    decode undamaged. Other pictures are not decoded; that they consist of NAL units is checked.
     """
     clip = LocalSource(path)
     try:
