@@ -29,7 +29,7 @@ from clipline.media.plan import Plan, PlanOptions, make_plan
 from clipline.media.ranges import ByteSource, Fetch
 from clipline.media.report import details
 from clipline.media.spans import BlackSpan
-from clipline.media.splice import clip_form, encode_spans, needed_ranges, sample_reader, write_clip
+from clipline.media.splice import clip_form, encode_sound, encode_spans, needed_ranges, sample_reader, write_clip
 from clipline.media.still import picture_at
 from clipline.media.thumbnails import write_thumbnails
 from clipline.media.timeline import Source
@@ -72,7 +72,7 @@ class CutReport:
     """The file of each width."""
     details: Mapping[str, Any]
     """Keys of the result metadata beyond the contract's: coverage, partial, first and last frame,
-    framesCopied, framesEncoded, method, why, notes, bytesRead, sizeInBytes, durationInMs, width, height."""
+    framesCopied, framesEncoded, method, why, audio (method, why), notes, bytesRead, sizeInBytes, durationInMs, width, height."""
 
 
 @dataclass
@@ -183,6 +183,7 @@ class Cut:
         self._stopwatch = stopwatch
         self._options = options
         self._hevc_mode = hevc_mode
+        self._audio: Mapping[str, Any] = {}
         self._bytes_read = sum(index.bytes_read for _, index in readable)
         self._notes = [
             f"{candidate.source.name}: {note}" for candidate, index in readable for note in index.notes
@@ -224,7 +225,7 @@ class Cut:
             made = pictures.result() if pictures else {}
             self._stopwatch.end()
         form = clip_form(plan, self._hevc_mode)
-        return CutReport(output, made, details(plan, form, self._options, output, self._bytes_read) | {"notes": self._notes})
+        return CutReport(output, made, details(plan, form, self._options, output, self._bytes_read) | {"audio": self._audio, "notes": self._notes})
 
     def _fetch(self, stack: ExitStack, plan: Plan, fetches: dict[int, Fetch]) -> None:
         """Ask for what ``plan`` needs beyond what ``fetches`` have asked for already."""
@@ -264,8 +265,10 @@ class Cut:
         self._stopwatch.begin("encode")
         form = clip_form(plan, self._hevc_mode)
         with encode_spans(plan, form, fetches, self._directory) as encoded:
+            sound = encode_sound(plan, fetches)
+            self._audio = {"method": plan.audio.method, "why": [*plan.audio.why, *sound.why]}
             self._stopwatch.begin("write")
-            write_clip(plan, form, fetches, encoded, output)
+            write_clip(plan, form, fetches, encoded, sound, output)
         self._stopwatch.begin("verify")
         verify(output, plan)
 

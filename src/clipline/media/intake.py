@@ -22,7 +22,7 @@ import av
 
 from clipline.contract.errors import MediaError, UnreadableRecording, UnsupportedMedia
 from clipline.media.annexb import AvcSamples, HevcSamples, split_annexb
-from clipline.media.codec import decode
+from clipline.media.decoder import decode
 from clipline.media.gather import REORDER_DEPTH, Coded, Pictures, Sounds, Spool, tidy
 from clipline.media.index import RecordingIndex, Track, Window
 from clipline.media.parameter_sets import parse_avcc, split_units

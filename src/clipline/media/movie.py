@@ -7,12 +7,13 @@ from dataclasses import dataclass
 from functools import cached_property
 
 from clipline.contract.errors import MediaError, UnreadableRecording, UnsupportedMedia
+from clipline.media.audio_groups import constant_size
 from clipline.media.boxes import Box
 from clipline.media.edits import Part, read_parts
 from clipline.media.fragments import Defaults, read_defaults
 from clipline.media.sample_table import CutOff, Samples, parse_samples
 
-VIDEO_ENTRIES = frozenset({"avc1"})
+VIDEO_ENTRIES = frozenset({"avc1", "avc3", "hvc1", "hev1"})
 """Sample entries of video that can be cut."""
 
 _ENCRYPTED = frozenset({"encv", "enca", "drms", "drmi"})
@@ -118,11 +119,13 @@ class Movie:
         _check_references(information)
         table = information.need("stbl")
         movie_timescale = _timescale(self.moov.need("mvhd"))
+        entries = list(table.need("stsd").children(8))
+        frame_bytes = constant_size(table, entries[0]) if entries else 0
         return MovieTrack(
             identifier,
             timescale,
-            list(table.need("stsd").children(8)),
-            parse_samples(table, self.size_bytes),
+            entries,
+            parse_samples(table, self.size_bytes, frame_bytes),
             read_parts(trak, movie_timescale, timescale, fragmented=self.fragmented),
             bytes(header.body[-44:]),
             read_defaults(self.moov).get(identifier),

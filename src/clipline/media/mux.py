@@ -17,6 +17,8 @@ from clipline.media.parameter_sets import SequenceParameters
 from clipline.media.video import ENTRY_FIELDS_BYTES, VideoConfiguration
 
 _IDENTITY = (0x10000, 0, 0, 0, 0x10000, 0, 0, 0, 0x40000000)
+AUDIO_HEADER = struct.pack(">9I", *_IDENTITY) + bytes(8)
+"""``OutputTrack.header`` of audio that no source has a header for."""
 _SECONDS_1904_TO_1970 = 2_082_844_800
 
 

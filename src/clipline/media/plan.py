@@ -10,7 +10,6 @@ Output time is the distance from the clip's first frame, in ticks of one timesca
 from __future__ import annotations
 
 import math
-from bisect import bisect_left
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from fractions import Fraction
@@ -19,8 +18,7 @@ from clipline.contract.coverage import GapPolicy
 from clipline.contract.errors import NoFrames
 from clipline.contract.interval import Interval
 from clipline.contract.modes import CutMode
-from clipline.media.index import Track
-from clipline.media.sound import audio_form
+from clipline.media.plan_audio import AudioPlan, plan_audio
 from clipline.media.spans import (
     BlackSpan,
     CopySpan,
@@ -64,7 +62,7 @@ class Plan:
     """Wall time of the first frame, milliseconds since the epoch."""
     last_frame_ms: Fraction
     parts: Sequence[CoveredPart]
-    audio: Sequence[AudioSpan]
+    audio: AudioPlan
     mode: CutMode = CutMode.EXACT
 
     @property
@@ -88,16 +86,6 @@ class Plan:
     @property
     def gaps(self) -> Sequence[CoveredPart]:
         return [part for part in self.parts if part.recording is None]
-
-
-@dataclass(frozen=True, eq=False)
-class AudioSpan:
-    """Audio frames ``[first, stop)`` of a source; the first one's output time in its track's ticks."""
-
-    source: int
-    first: int
-    stop: int
-    start: int
 
 
 def make_plan(
@@ -159,7 +147,7 @@ def make_plan(
     return Plan(
         sources, spans, span_pts, timescale, round(end_ms * timescale / 1000),
         stretches[0].first_ms, stretches[-1].last_ms, timeline.parts,
-        _plan_audio(sources, stretches, timeline.zeros_ms), options.mode,
+        plan_audio(sources, stretches, timeline.zeros_ms, end_ms / 1000), options.mode,
     )  # fmt: skip
 
 
@@ -204,41 +192,3 @@ def _output_times(source: Source, numbers: Sequence[int], zero_ms: Fraction, tim
     plus = shift.numerator * (down // shift.denominator) + down // 2
     pts = source.index.video.pts
     return [(pts[number] * up + plus) // down for number in numbers]
-
-
-def _plan_audio(
-    sources: Sequence[Source], stretches: Sequence[Stretch], zeros_ms: Sequence[Fraction]
-) -> list[AudioSpan]:
-    """Whole audio frames, each stretch's at its own wall time, so that drift can't add up.
-
-    One track has one form: a recording whose audio has another than the first one's stays silent.
-    """
-    spans: list[AudioSpan] = []
-    form = None
-    sounds_until = None  # wall time
-    for position, (stretch, zero_ms) in enumerate(zip(stretches, zeros_ms, strict=True)):
-        source = sources[stretch.source]
-        audio = source.index.audio
-        if audio is None or audio_form(audio) != (form := form or audio_form(audio)):
-            continue
-        until = stretch.following_ms
-        if position + 1 < len(stretches):
-            until = max(until, stretches[position + 1].begin_ms)
-        stop = bisect_left(audio.pts, _audio_ticks(source, audio, until))
-        # The frame that sounds while the first picture appears comes along: an edit trims it.
-        first = max(bisect_left(audio.pts, _audio_ticks(source, audio, stretch.first_ms) + 1) - 1, 0)
-        if sounds_until is not None:
-            half = (audio.end_pts - audio.pts[0]) // len(audio) // 2
-            first = max(first, bisect_left(audio.pts, _audio_ticks(source, audio, sounds_until) - half))
-        if first >= stop:
-            continue
-        start_ms = source.start_ms + Fraction(audio.pts[first] * 1000, audio.timescale)
-        start = round((start_ms - zero_ms) * audio.timescale / 1000)
-        spans.append(AudioSpan(stretch.source, first, stop, start))
-        end_pts = audio.pts[stop] if stop < len(audio) else audio.end_pts
-        sounds_until = source.start_ms + Fraction(end_pts * 1000, audio.timescale)
-    return spans
-
-
-def _audio_ticks(source: Source, audio: Track, wall_ms: Fraction) -> int:
-    return math.ceil((wall_ms - source.start_ms) * audio.timescale / 1000)

@@ -10,6 +10,7 @@ from functools import cached_property
 from itertools import accumulate, chain, pairwise, repeat
 
 from clipline.contract.errors import UnreadableRecording
+from clipline.media.audio_groups import group
 from clipline.media.boxes import Box
 
 MAX_SAMPLES = 10_000_000
@@ -77,8 +78,13 @@ def shifted(times: Sequence[int], shift: int) -> Sequence[int]:
     return list(map(operator.add, times, repeat(shift)))
 
 
-def parse_samples(table: Box, size_bytes: int) -> Samples:
-    """The samples of ``stbl``, which lie in a file of ``size_bytes``. Raises UnreadableRecording."""
+def parse_samples(table: Box, size_bytes: int, frame_bytes: int = 0) -> Samples:
+    """The samples of ``stbl``, which lie in a file of ``size_bytes``. Raises UnreadableRecording.
+
+    With ``frame_bytes`` they are single samples of sound of that size, and read as frames of many.
+    """
+    if frame_bytes:
+        return _grouped_samples(table, size_bytes, frame_bytes)
     sizes = _sizes(table, size_bytes)
     durations, decode_times = _decode_times(table, len(sizes))
     chunk_first, chunk_offsets, descriptions = _chunks(table, len(sizes))
@@ -89,6 +95,20 @@ def parse_samples(table: Box, size_bytes: int) -> Samples:
         sizes, durations, decode_times, _presentation_times(table, decode_times), _sync(table, len(sizes)),
         chunk_first, chunk_offsets, descriptions,
     )  # fmt: skip
+
+
+def _grouped_samples(table: Box, size_bytes: int, frame_bytes: int) -> Samples:
+    _, count = table.need("stsz").unpack("II", 4)
+    if count * frame_bytes > size_bytes:
+        raise CutOff(f"it is cut off: it tells of {count * frame_bytes} bytes of audio, has {size_bytes}")
+    chunk_first, chunk_offsets, descriptions = _chunks(table, count)
+    sizes, durations, times, firsts, offsets = group(
+        table, frame_bytes, chunk_first, chunk_offsets, size_bytes
+    )
+    if offsets:
+        last = max(range(len(offsets)), key=offsets.__getitem__)
+        _check_end(offsets[last] + sum(sizes[firsts[last] : firsts[last + 1]]), size_bytes)
+    return Samples(sizes, durations, times, times, None, firsts, offsets, descriptions)
 
 
 class CutOff(UnreadableRecording):

@@ -16,18 +16,23 @@ from typing import NamedTuple
 import av
 
 from clipline.contract.modes import HevcMode
+from clipline.media.audio_codec import EncodedAudio, encode_audio
 from clipline.media.decoder import decode
 from clipline.media.encoder import Encoder, EncoderFormat, beside, free_standing, make_encoder
 from clipline.media.fit import Fitter, canvas_of
 from clipline.media.index import Track
-from clipline.media.mux import Chunk, OutputTrack, file_head, visual_entry
+from clipline.media.mux import AUDIO_HEADER, Chunk, OutputTrack, file_head, visual_entry
 from clipline.media.parameter_sets import SequenceParameters
 from clipline.media.plan import Plan
+from clipline.media.plan_audio import CopiedSound
 from clipline.media.ranges import ByteRange, Fetch, copy_bytes, runs
 from clipline.media.spans import BlackSpan, CopySpan, EncodeSpan
+from clipline.media.sound import aac_entry, clip_entry
 from clipline.media.video import VideoConfiguration, configuration, rotation
 
 _VIDEO, _AUDIO = 0, 1
+_SPOOL, _MEMORY = -1, -2
+"""In place of a source's number: the encoder's spool file, and bytes at hand."""
 
 
 def needed_ranges(plan: Plan) -> dict[int, list[ByteRange]]:
@@ -40,13 +45,25 @@ def needed_ranges(plan: Plan) -> dict[int, list[ByteRange]]:
     for span in plan.spans:
         if not isinstance(span, BlackSpan):
             need(span.source, plan.sources[span.source].index.video, span.first, span.stop)
-    for sound in plan.audio:
-        if audio := plan.sources[sound.source].index.audio:
-            need(sound.source, audio, sound.first, sound.stop)
+    for number, first, stop in plan.audio.needs:
+        need(number, _audio_of(plan, number), first, stop)
     return {
         source: [ByteRange(offset, offset + length) for offset, length in runs(sorted(pieces))]
         for source, pieces in places.items()
     }
+
+
+def _audio_of(plan: Plan, source: int) -> Track:
+    audio = plan.sources[source].index.audio
+    assert audio is not None
+    return audio
+
+
+def encode_sound(plan: Plan, fetches: Mapping[int, Fetch]) -> EncodedAudio:
+    """Encode what audio is not copied."""
+    tracks = {source: _audio_of(plan, source) for source, _, _ in plan.audio.needs}
+    readers = {source: sample_reader(track, fetches[source]) for source, track in tracks.items()}
+    return encode_audio(plan.audio, tracks, readers)
 
 
 def sample_reader(
@@ -167,16 +184,21 @@ class _Item(NamedTuple):
     track: int
     size: int
     source: int
-    """Of the bytes behind ``front``; -1: the encoder's spool."""
+    """Of the bytes behind ``front``, or ``_SPOOL``; ``_MEMORY`` where ``front`` is all."""
     offset: int
     front: bytes = b""
 
 
 def write_clip(
-    plan: Plan, form: ClipForm, fetches: Mapping[int, Fetch], encoded: Encoded, output: Path
+    plan: Plan,
+    form: ClipForm,
+    fetches: Mapping[int, Fetch],
+    encoded: Encoded,
+    sound: EncodedAudio,
+    output: Path,
 ) -> None:
     """Write the clip to ``output``."""
-    items, tracks = _lay_out(plan, form, fetches, encoded)
+    items, tracks = _lay_out(plan, form, fetches, encoded, sound)
     chunks: list[Chunk] = []
     for track, group in groupby(items, key=lambda item: item.track):
         sizes = [item.size for item in group]
@@ -186,15 +208,15 @@ def write_clip(
         _write_all(descriptor, file_head(tracks, chunks, int(plan.first_frame_ms)))
         for source, offset, length, front in _pieces(items):
             _write_all(descriptor, front)
-            if source < 0:
+            if source == _SPOOL:
                 copy_bytes(encoded.descriptor, descriptor, offset, length)
-            else:
+            elif source >= 0:
                 fetches[source].copy_to(descriptor, offset, length)
 
 
 def _pieces(items: Iterable[_Item]) -> Iterator[tuple[int, int, int, bytes]]:
     """(source, offset, length, what comes before it) of long runs."""
-    source, offset, length, front = -1, 0, 0, b""
+    source, offset, length, front = _MEMORY, 0, 0, b""
     for item in items:
         body = item.size - len(item.front)
         if not item.front and (item.source, item.offset) == (source, offset + length):
@@ -212,14 +234,14 @@ def _write_all(descriptor: int, data: bytes) -> None:
 
 
 def _lay_out(
-    plan: Plan, form: ClipForm, fetches: Mapping[int, Fetch], encoded: Encoded
+    plan: Plan, form: ClipForm, fetches: Mapping[int, Fetch], encoded: Encoded, sound: EncodedAudio
 ) -> tuple[list[_Item], list[OutputTrack]]:
     """The samples in file order, and the tracks that index them."""
     video_sizes: list[int] = []
     video_pts: list[int] = []
     sync: list[int] = []
     items: list[_Item] = []
-    audio_items, audio_track = _audio(plan)
+    audio_items, audio_track = _audio(plan, sound)
     audio_at = 0
     for place, (span, pts) in enumerate(zip(plan.spans, plan.span_pts, strict=True)):
         before = len(video_sizes)
@@ -228,7 +250,7 @@ def _lay_out(
         else:
             made = encoded.spans[place]
             offsets = accumulate(made.sizes, initial=made.offset)
-            span_items = [_Item(_VIDEO, size, -1, at) for size, at in zip(made.sizes, offsets, strict=False)]
+            span_items = [_Item(_VIDEO, size, _SPOOL, at) for size, at in zip(made.sizes, offsets, strict=False)]
             span_sync = made.sync
         sync += [before + number for number in span_sync]
         video_sizes += [item.size for item in span_items]
@@ -239,10 +261,16 @@ def _lay_out(
             until is None or audio_items[audio_stop][0] * plan.timescale < until * audio_track.timescale
         ):
             audio_stop += 1
-        span_items += [item for _, item in audio_items[audio_at:audio_stop]]
+        sounds = [item for _, item in audio_items[audio_at:audio_stop]]
         audio_at = audio_stop
-        # In the source's own order, so that video and audio that lie side by side go in one copy.
-        items += sorted(span_items, key=lambda item: (item.source, item.offset))
+        # In the source's own order, so that video and audio that lie side by side go in one copy. Audio
+        # from elsewhere stays before or behind: a track's samples lie in the order of their times.
+        own = span_items[0].source
+        places = [number for number, item in enumerate(sounds) if item.source == own >= 0]
+        begin = places[0] if places else 0
+        end = begin + next((n for n, at in enumerate(places) if at != begin + n), len(places))
+        beside = sorted(span_items + sounds[begin:end], key=lambda item: item.offset)
+        items += sounds[:begin] + beside + sounds[end:]
     sets = [one for one in (form.copied, encoded.configuration) if one is not None]
     entry = visual_entry(form.reference.entry, form.sequence, sum(sets[1:], sets[0]))
     header = form.reference.header
@@ -267,7 +295,7 @@ def _copied_items(
     read = sample_reader(video, fetches[span.source])
     for place in syncs:
         front, skipped = sets.sync_front(read(samples[place]), begins=place == 0)
-        if not skipped:
+        if not skipped and not place:
             break  # a recorder repeats parameter sets before every keyframe or before none
         _, size, source, offset, _ = items[place]
         items[place] = _Item(_VIDEO, size - skipped + len(front), source, offset + skipped, front)
@@ -280,31 +308,23 @@ def sync_places(samples: Sequence[int], sync: Sequence[int]) -> Sequence[int]:
     return [place for place, number in enumerate(samples) if number in known]
 
 
-def _audio(plan: Plan) -> tuple[list[tuple[int, _Item]], OutputTrack]:
+def _audio(plan: Plan, sound: EncodedAudio) -> tuple[list[tuple[int, _Item]], OutputTrack]:
     """((output time, sample) of each audio frame, the track)."""
+    audio = plan.audio
     items: list[tuple[int, _Item]] = []
-    end = 0
-    source_track = None
-    for span in plan.audio:
-        audio = plan.sources[span.source].index.audio
-        assert audio is not None
-        source_track = source_track or audio
-        shift = span.start - audio.pts[span.first]
-        places = audio.locate(span.first, span.stop)
-        times = audio.pts[span.first : span.stop]
-        items += [
-            (time + shift, _Item(_AUDIO, size, span.source, offset))
-            for time, (offset, size) in zip(times, places, strict=True)
-        ]
-        following = audio.pts[span.stop] if span.stop < len(audio) else audio.end_pts
-        end = following + shift
-    entry = b""
-    if source_track is not None:
-        body = bytes(source_track.entry.body)
-        entry = (len(body) + 8).to_bytes(4, "big") + source_track.entry.kind.encode("latin-1") + body
-    track = OutputTrack(
-        "soun", entry,
-        source_track.timescale if source_track else 1, source_track.header if source_track else b"",
-        [item.size for _, item in items], [time for time, _ in items], end,
+    for place, (span, times) in enumerate(zip(audio.spans, audio.times(plan.sources), strict=True)):
+        if isinstance(span, CopiedSound):
+            places = _audio_of(plan, span.source).locate(span.first, span.stop)
+            found = [_Item(_AUDIO, size, span.source, offset) for offset, size in places]
+        else:
+            found = [_Item(_AUDIO, len(data), _MEMORY, 0, data) for data in sound.packets[place]]
+        items += zip(times, found, strict=True)
+    if audio.entry_source is not None:
+        track = _audio_of(plan, audio.entry_source)
+        entry, header = clip_entry(track.entry), track.header
+    else:
+        entry, header = aac_entry(audio.format) if audio.format else b"", AUDIO_HEADER
+    return items, OutputTrack(
+        "soun", entry, audio.timescale, header,
+        [item.size for _, item in items], [time for time, _ in items], audio.end,
     )  # fmt: skip
-    return items, track

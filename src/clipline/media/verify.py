@@ -30,8 +30,8 @@ def verify(path: Path, plan: Plan) -> None:
 
     Checked: that every sample lies within the file, where FFmpeg sees it too; the number of frames and
     every presentation time; decode times that increase and are never after presentation; audio that
-    begins with the video, to within two audio frames; and that the pictures at each joint decode
-    undamaged. Other pictures are not decoded; that they consist of NAL units is checked.
+    goes from the first picture to the last without a hole of a frame; and that the pictures at each joint
+    decode undamaged. Other pictures are not decoded; that they consist of NAL units is checked.
     """
     clip = LocalSource(path)
     try:
@@ -72,16 +72,24 @@ def _check_times(index: RecordingIndex, plan: Plan) -> None:
 
 def _check_audio(index: RecordingIndex, plan: Plan) -> None:
     audio = index.audio
-    if (audio is not None) != bool(plan.audio):
-        raise VerificationFailed("the clip's audio is missing" if plan.audio else "the clip has audio")
+    if (audio is not None) != bool(plan.audio.spans):
+        raise VerificationFailed("the clip's audio is missing" if audio is None else "the clip has audio")
     if audio is None:
         return
-    begins = plan.audio[0].start
-    if abs(audio.pts[0] - begins) > audio.timescale * _AUDIO_SLACK_S:
-        raise VerificationFailed(f"the clip's audio begins at tick {audio.pts[0]}, planned {begins}")
-    planned = sum(span.stop - span.first for span in plan.audio)
-    if len(audio) != planned:
-        raise VerificationFailed(f"the clip has {len(audio)} audio frames, planned {planned}")
+    planned = [time for times in plan.audio.times(plan.sources) for time in times]
+    if len(audio) != len(planned):
+        raise VerificationFailed(f"the clip has {len(audio)} audio frames, planned {len(planned)}")
+    slack = audio.timescale * _AUDIO_SLACK_S
+    for time, expected in zip(audio.pts, planned, strict=True):
+        if abs(time - expected) > slack:
+            raise VerificationFailed(f"a frame of the clip's audio is at tick {time}, planned {expected}")
+    longest = 2 * audio.timescale * plan.audio.longest_s + slack
+    hole = max((after - before for before, after in pairwise(audio.pts)), default=0)
+    if hole > longest:
+        raise VerificationFailed(f"the clip's audio has a hole of {hole} ticks")
+    end = Fraction(plan.end_pts * audio.timescale, plan.timescale)
+    if audio.pts[0] > longest or audio.pts[-1] + longest < end:
+        raise VerificationFailed("the clip's audio does not last from the first picture to the last")
 
 
 def _compare(name: str, track: Track, stream: Any, clip: LocalSource) -> None:
