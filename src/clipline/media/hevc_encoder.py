@@ -10,7 +10,7 @@ from av.codec.context import Flags
 
 from clipline.contract.errors import UnsupportedMedia
 from clipline.media.hevc import IDR, picture_kind, renumber, with_sets
-from clipline.media.hevc_sets import HevcConfiguration, collect_sets
+from clipline.media.hevc_sets import HevcConfiguration, collect_sets, parse_sps
 from clipline.media.parameter_sets import SequenceParameters, split_units
 
 _MAIN, _MAIN_10 = 1, 2
@@ -92,10 +92,14 @@ class HevcEncoder:
         context.colorspace = colour.matrix
         if colour.full_range:
             context.color_range = _FULL_RANGE
+        tree_block = 32 if sequence.level >= _LEVEL_5 else 16
+        if beside is not None:
+            # With another size libde265 filters the last picture before a change of sets by the new one.
+            tree_block = min(max(parse_sps(beside.sps[0]).tree_block, 16), 64)
         parameters = (
             f"log-level=none:annexb=0:repeat-headers=0:info=0:aud=0:hrd=0:hash=0:"
             f"bframes=0:keyint=-1:scenecut=0:open-gop=0:ref=1:rc-lookahead=0:pools=2:frame-threads=2:"
-            f"qp={_QP}:ctu={32 if sequence.level >= _LEVEL_5 else 16}:"
+            f"qp={_QP}:ctu={tree_block}:"
             f"min-cu-size={_block_size(sequence) or _BLOCKS[-1]}"
         )
         if sequence.chroma_location is not None:

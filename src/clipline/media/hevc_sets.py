@@ -60,6 +60,8 @@ class SequenceSet:
     """The general part, as it stands there: space, tier and profile; compatibility; constraints; level."""
     bit_depths: tuple[int, int]
     """Luma, chroma."""
+    tree_block: int
+    """Luma samples to the side of a coding tree block: 16, 32 or 64."""
     parameters: SequenceParameters
     """``constraints`` is general_tier_flag, ``level`` general_level_idc: thirty times the level."""
 
@@ -94,7 +96,9 @@ def parse_sps(unit: bytes) -> SequenceSet:
     buffered = 0
     for _ in range(sub_layers if bits.flag() else 1):
         buffered, _, _ = bits.ue(), bits.ue(), bits.ue()
-    for _ in range(6):  # sizes of coding and transform blocks
+    least = 3 + _bounded(bits.ue(), 3, "as least size of a coding block")
+    tree_block = 1 << least + _bounded(bits.ue(), 3, "sizes of coding blocks")
+    for _ in range(4):  # sizes and depths of transform blocks
         bits.ue()
     if bits.flag() and bits.flag():
         _skip_scaling_lists(bits)
@@ -122,7 +126,7 @@ def parse_sps(unit: bytes) -> SequenceSet:
         raise UnreadableRecording(f"a sequence parameter set claims pictures of {width}x{height}")
     interlaced = general[5] >> 6 == 0b01  # general_progressive_source_flag, general_interlaced_source_flag
     return SequenceSet(
-        vps, sub_layers, nested, general, depths,
+        vps, sub_layers, nested, general, depths, tree_block,
         SequenceParameters(
             identifier, general[0] & 31, general[0] >> 5 & 1, general[-1], chroma, max(depths), buffered,
             width, height, crop, not (field_sequence or interlaced), sample_aspect, colour, chroma_location,
