@@ -77,6 +77,8 @@ class Footage:
     """Of the first frame."""
     encoder: str = "libx264"
     """The name of FFmpeg's video encoder."""
+    pixel_format: str = "yuv420p"
+    """Of the encoder; pictures are drawn with 8 bits in 4:2:0."""
     options: tuple[tuple[str, str], ...] = ()
     """More options of the encoder."""
     muxer_options: tuple[tuple[str, str], ...] = ()
@@ -169,6 +171,8 @@ def _write(path: Path, start_ms: int, footage: Footage, camera: str, on_progress
                     frame.pts, frame.time_base = number, 1 / footage.frame_rate
                     if footage.colour_tagged:
                         frame.colorspace, frame.color_range = _ITU709, _LIMITED_RANGE
+                    if footage.pixel_format != frame.format.name:
+                        frame = frame.reformat(format=footage.pixel_format)
                     pending.append(encoder.submit(write, frame, time_s))
                     if len(pending) > _FRAMES_AHEAD:
                         pending.popleft().result()
@@ -188,7 +192,7 @@ def _video_stream(container: av.container.OutputContainer, footage: Footage) -> 
     stream = container.add_stream(footage.encoder, rate=rate)
     assert isinstance(stream, av.VideoStream)
     context = stream.codec_context
-    context.width, context.height, context.pix_fmt = footage.width, footage.height, "yuv420p"
+    context.width, context.height, context.pix_fmt = footage.width, footage.height, footage.pixel_format
     context.time_base = 1 / rate
     context.flags |= Flags.closed_gop
     context.thread_count = 3  # one more than needed, so that drawing holds none up

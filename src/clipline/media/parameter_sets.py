@@ -115,7 +115,7 @@ def parse_sps(unit: bytes) -> SequenceParameters:
         bits.u(1)
     bits.u(1)  # direct_8x8_inference_flag
     crop = (bits.ue(), bits.ue(), bits.ue(), bits.ue()) if bits.flag() else (0, 0, 0, 0)
-    sample_aspect, colour, chroma_location = _parse_vui(bits) if bits.flag() else (None, Colour(), None)
+    sample_aspect, colour, chroma_location = parse_vui(bits) if bits.flag() else (None, Colour(), None)
     crop_x = 2 if chroma in (1, 2) else 1
     crop_y = (2 if chroma == 1 else 1) * (1 if progressive else 2)
     width = columns * 16 - crop_x * (crop[0] + crop[1])
@@ -137,8 +137,8 @@ def _skip_scaling_list(bits: BitReader, size: int) -> None:
         last = following or last
 
 
-def _parse_vui(bits: BitReader) -> tuple[Fraction | None, Colour, int | None]:
-    """The front of section E.1.1: aspect ratio, colour and chroma location."""
+def parse_vui(bits: BitReader) -> tuple[Fraction | None, Colour, int | None]:
+    """The front of section E.1.1 (H.265: E.2.1): aspect ratio, colour and chroma location."""
     sample_aspect: Fraction | None = None
     if bits.flag():
         code = bits.u(8)
