@@ -123,7 +123,7 @@ def splice(source: Source, first: int, at: int, path: Path) -> Spliced:
     copied = [number for number in range(at, len(source.samples)) if number not in dropped]
     begin = source.rank[at]
     encoder = HevcEncoder(configuration.sequence, source.recorded.footage.frame_rate, configuration)
-    head = encoder.encode(source.pictures[first:begin])
+    head = [data for data, _ in encoder.encode(source.pictures[first:begin])]
     both = configuration + encoder.configuration
     tail = []
     for number in copied:

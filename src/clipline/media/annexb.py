@@ -12,6 +12,7 @@ from collections.abc import Iterable, Iterator
 from clipline.contract.errors import UnreadableRecording, UnsupportedMedia
 from clipline.media.bits import BitReader, unescape
 from clipline.media.boxes import Box, box
+from clipline.media.hevc_sets import collect_sets, parse_hvcc, set_identifiers, unit_kind
 from clipline.media.parameter_sets import (
     PPS,
     SPS,
@@ -156,18 +157,23 @@ class HevcSamples:
 
     changed = False
 
-    def __init__(self, record: bytes, width: int, height: int) -> None:
-        if len(record) < 23 or record[0] > 1 or not any(record[:2]):  # a byte stream begins with zeros
-            raise UnsupportedMedia(
-                "its HEVC video has no hvcC record (as in MPEG-TS), which can't be cut yet"
-            )
-        if not width or not height:
-            raise UnreadableRecording("its HEVC video has no size")
-        self._record = record[:21] + bytes([record[21] & 0xFC | LENGTH_BYTES - 1]) + record[22:]
-        self._size = width, height
-        self.length_bytes = (record[21] & 3) + 1
+    def __init__(self, record: bytes) -> None:
+        self._sets: list[bytes] = []
+        self._record = b""
+        self.length_bytes = LENGTH_BYTES
+        if len(record) >= 23 and record[0] <= 1 and any(record[:2]):  # a byte stream begins with zeros
+            self._record = record[:21] + bytes([record[21] & 0xFC | LENGTH_BYTES - 1]) + record[22:]
+            self.length_bytes = (record[21] & 3) + 1
 
-    ready = True
+    @property
+    def has_record(self) -> bool:
+        """Whether the container gave an ``hvcC`` record; otherwise units stand in a byte stream."""
+        return bool(self._record)
+
+    @property
+    def ready(self) -> bool:
+        """Whether the sample entry can be made."""
+        return self.has_record or {unit_kind(unit) for unit in self._sets} >= set(_HEVC_SETS)
 
     def sample(self, units: Iterable[bytes]) -> tuple[bytes, bool]:
         """(a sample of a picture's units, whether they hold a picture)."""
@@ -176,16 +182,27 @@ class HevcSamples:
         for unit in units:
             kind = unit[0] >> 1 & 63
             if kind in _HEVC_SETS:
-                if struct.pack(">H", len(unit)) + unit not in self._record:
-                    self.changed = True
+                self._learn(unit)
             elif kind != _HEVC_DELIMITER:
                 kept.append(unit)
                 has_picture = has_picture or kind < 32
         return join_units(kept), has_picture
 
+    def _learn(self, unit: bytes) -> None:
+        if self._record:
+            self.changed = self.changed or struct.pack(">H", len(unit)) + unit not in self._record
+        elif unit not in self._sets:
+            same = (unit_kind(unit), set_identifiers(unit)[0])
+            self.changed = any((unit_kind(known), set_identifiers(known)[0]) == same for known in self._sets)
+            self._sets.append(unit)
+
     def entry(self) -> tuple[Box, bytes]:
         """The sample entry, and the matrix and size of the track's header."""
-        return visual_entry("hvc1", *self._size, box("hvcC", self._record), None)
+        record = self._record or collect_sets(self._sets, LENGTH_BYTES).pack()
+        sequence = parse_hvcc(record).sequence
+        return visual_entry(
+            "hvc1", sequence.width, sequence.height, box("hvcC", record), sequence.sample_aspect
+        )
 
     def begins_group(self, sample: bytes) -> tuple[bool, bool]:
         """(whether a decoder may begin at a sample, whether it is an IDR picture)."""

@@ -29,12 +29,19 @@ from clipline.media.plan import Plan, PlanOptions, make_plan
 from clipline.media.ranges import ByteSource, Fetch
 from clipline.media.report import details
 from clipline.media.spans import BlackSpan
-from clipline.media.splice import clip_form, encode_sound, encode_spans, needed_ranges, sample_reader, write_clip
+from clipline.media.splice import (
+    clip_form,
+    encode_sound,
+    encode_spans,
+    needed_ranges,
+    sample_reader,
+    write_clip,
+)
 from clipline.media.still import picture_at
 from clipline.media.thumbnails import write_thumbnails
 from clipline.media.timeline import Source
 from clipline.media.verify import verify
-from clipline.media.video import configuration, rotation
+from clipline.media.video import configuration, rotation, with_described_sets
 
 THUMBNAIL_AT = Fraction(1, 4)
 """How far into the clip the thumbnail picture is shown."""
@@ -72,7 +79,8 @@ class CutReport:
     """The file of each width."""
     details: Mapping[str, Any]
     """Keys of the result metadata beyond the contract's: coverage, partial, first and last frame,
-    framesCopied, framesEncoded, method, why, audio (method, why), notes, bytesRead, sizeInBytes, durationInMs, width, height."""
+    framesCopied, framesEncoded, method, why, audio (method, why), notes, bytesRead,
+    sizeInBytes, durationInMs, width, height."""
 
 
 @dataclass
@@ -159,7 +167,13 @@ def _try_index(
             # Its beginning was read by read_index and for sniff as well.
             index = replace(index, bytes_read=index.bytes_read + 2 * len(head))
             candidate = replace(candidate, source=taken)
-        configuration(index.video)
+        video = index.video
+
+        def read_sample(number: int) -> bytes:
+            ((offset, size),) = video.locate(number, number + 1)
+            return candidate.source.read(offset, size)
+
+        index = replace(index, video=with_described_sets(video, read_sample))
     except (UnreadableRecording, UnsupportedMedia) as error:
         return error
     return candidate, index
@@ -225,7 +239,8 @@ class Cut:
             made = pictures.result() if pictures else {}
             self._stopwatch.end()
         form = clip_form(plan, self._hevc_mode)
-        return CutReport(output, made, details(plan, form, self._options, output, self._bytes_read) | {"audio": self._audio, "notes": self._notes})
+        found = details(plan, form, self._options, output, self._bytes_read)
+        return CutReport(output, made, found | {"audio": self._audio, "notes": self._notes})
 
     def _fetch(self, stack: ExitStack, plan: Plan, fetches: dict[int, Fetch]) -> None:
         """Ask for what ``plan`` needs beyond what ``fetches`` have asked for already."""

@@ -12,9 +12,11 @@ from av.codec.context import Flags
 
 from clipline.contract.errors import UnsupportedMedia
 from clipline.contract.modes import HevcMode
-from clipline.media.fit import Canvas, canvas_of
-from clipline.media.parameter_sets import SequenceParameters, parse_avcc
-from clipline.media.video import VideoConfiguration
+from clipline.media.fit import canvas_of
+from clipline.media.hevc_encoder import HevcEncoder, splice_obstacle
+from clipline.media.hevc_video import HevcVideo
+from clipline.media.parameter_sets import AvcConfiguration, SequenceParameters, parse_avcc
+from clipline.media.video import VideoConfiguration, VideoSets
 
 _PROFILES = {
     # Profile equal to the source's: some decoders take no other (players.md, measured with OpenH264).
@@ -38,7 +40,10 @@ KEYFRAME_EVERY_S = 2
 
 def can_splice(found: VideoConfiguration, hevc_mode: HevcMode) -> str | None:
     """Why no encoded pictures can stand beside those of ``found`` in one track; None: they can."""
-    del hevc_mode
+    if isinstance(found, HevcVideo):
+        if hevc_mode is not HevcMode.SPLICE:
+            return f"its video is HEVC, and the HEVC mode is {hevc_mode}"
+        return splice_obstacle(found)
     sequence = found.sequence
     if (sequence.chroma, sequence.bit_depth) != (1, 8):
         return f"its video has {sequence.bit_depth} bits in chroma format {sequence.chroma}"
@@ -53,36 +58,42 @@ def can_splice(found: VideoConfiguration, hevc_mode: HevcMode) -> str | None:
 class EncoderFormat:
     """What encoded pictures must be."""
 
+    codec: str
+    """FFmpeg's name."""
     sequence: SequenceParameters
     """The source's."""
     frame_rate: Fraction
     rotation: int = 0
     """By how many degrees, clockwise, players turn the track's pictures."""
-    identifier: int | None = None
-    """Of the encoder's parameter sets beside a source's that does not use it; None: they stand alone."""
+    beside: VideoConfiguration | None = None
+    """What the pictures refer to that they stand beside; None: they stand alone."""
 
     @property
-    def canvas(self) -> Canvas:
-        return canvas_of(self.sequence, _pixel_format(self.sequence), self.rotation)
+    def keyframe_every(self) -> int:
+        """Frames from one keyframe to the next."""
+        seconds = KEYFRAME_EVERY_S if self.beside is None else 5 * KEYFRAME_EVERY_S
+        return max(round(seconds * self.frame_rate), 1)
 
 
 def beside(sets: VideoConfiguration, frame_rate: Fraction, rotation: int) -> EncoderFormat:
     """Of pictures that stand in one track with those that refer to ``sets``."""
-    return EncoderFormat(sets.sequence, frame_rate, rotation, sets.free_identifier())
+    return EncoderFormat(sets.codec, sets.sequence, frame_rate, rotation, sets)
 
 
 def free_standing(
     sets: VideoConfiguration, frame_rate: Fraction, rotation: int, hevc_mode: HevcMode
 ) -> EncoderFormat:
-    """Of a clip of which nothing is copied: what players take everywhere, H.264 of 8 bits in 4:2:0."""
-    del hevc_mode
+    """Of a clip of which nothing is copied: what players take everywhere, H.264 of 8 bits in 4:2:0.
+
+    HEVC stays HEVC, and ten bits stay ten, where the mode is not ``h264``.
+    """
     sequence = sets.sequence
+    width, height = max(sequence.width & ~1, 2), max(sequence.height & ~1, 2)
+    plain = replace(sequence, chroma=1, crop=(0, 0, 0, 0), width=width, height=height)
+    if sets.codec == "hevc" and hevc_mode is not HevcMode.H264:
+        return EncoderFormat("hevc", plain, frame_rate, rotation)
     profile = sequence.profile if sets.codec == "h264" and sequence.profile in _PROFILES else _HIGH
-    plain = replace(
-        sequence, profile=profile, chroma=1, bit_depth=8, crop=(0, 0, 0, 0),
-        width=max(sequence.width & ~1, 2), height=max(sequence.height & ~1, 2),
-    )  # fmt: skip
-    return EncoderFormat(plain, frame_rate, rotation)
+    return EncoderFormat("h264", replace(plain, profile=profile, bit_depth=8), frame_rate, rotation)
 
 
 def _pixel_format(sequence: SequenceParameters) -> str:
@@ -102,7 +113,7 @@ class H264Encoder:
     def __init__(self, form: EncoderFormat, frames: int) -> None:
         """``frames`` is the length of the run, as far as it is known."""
         sequence = form.sequence
-        self.canvas = form.canvas
+        self.canvas = canvas_of(sequence, _pixel_format(sequence), form.rotation)
         profile, tools = _PROFILES[sequence.profile]
         context = av.CodecContext.create("libx264", "w")
         assert isinstance(context, av.VideoCodecContext)
@@ -120,23 +131,23 @@ class H264Encoder:
         context.colorspace = colour.matrix
         if colour.full_range:
             context.color_range = 2
-        keyframe_s = KEYFRAME_EVERY_S if form.identifier is None else 5 * KEYFRAME_EVERY_S
+        identifier = form.beside.free_identifier() if isinstance(form.beside, AvcConfiguration) else 0
         parameters = (
-            f"{tools}:sps-id={form.identifier or 0}:annexb=0:bframes=0:scenecut=0:open-gop=0:"
-            f"keyint={max(round(keyframe_s * form.frame_rate), 1)}:min-keyint=1:"
+            f"{tools}:sps-id={identifier}:annexb=0:bframes=0:scenecut=0:open-gop=0:"
+            f"keyint={form.keyframe_every}:min-keyint=1:"
             f"ref=1:stitchable=1:nal-hrd=none:aud=0:force-cfr=1:rc-lookahead=0"
         )
         if sequence.chroma_location is not None:
             parameters += f":chromaloc={sequence.chroma_location}"
-        if form.identifier is not None:
+        if form.beside is not None:
             parameters += f":level={max(sequence.level, 10)}"
         effort = _LONG_RUN if frames > LONG_RUN_FRAMES else _SHORT_RUN
         context.options = {**effort, "profile": profile, "x264-params": parameters}
         context.open()
         self._context = context
-        self.configuration: VideoConfiguration = parse_avcc(context.extradata or b"")
+        self.configuration: VideoSets = parse_avcc(context.extradata or b"")
         misfit = self.configuration.sequence.fits(sequence)
-        if misfit and form.identifier is not None:
+        if misfit and form.beside is not None:
             raise UnsupportedMedia(f"encoded pictures do not fit beside the source's: {misfit}")
 
     def encode(self, frames: Iterable[av.VideoFrame]) -> Iterator[EncodedSample]:
@@ -161,9 +172,23 @@ class H264Encoder:
         return frame
 
 
-Encoder = H264Encoder
+class SpanHevcEncoder:
+    """``HevcEncoder`` with the interface of ``H264Encoder``."""
+
+    def __init__(self, form: EncoderFormat) -> None:
+        sets = form.beside if isinstance(form.beside, HevcVideo) else None
+        self._encoder = HevcEncoder(form.sequence, form.frame_rate, sets, keyframe_every=form.keyframe_every)
+        self.canvas = canvas_of(form.sequence, self._encoder.pixel_format, form.rotation)
+        self.configuration: VideoSets = self._encoder.configuration
+        self.black = self._encoder.black
+
+    def encode(self, frames: Iterable[av.VideoFrame]) -> Iterator[EncodedSample]:
+        return (EncodedSample(*made) for made in self._encoder.encode(frames))
+
+
+Encoder = H264Encoder | SpanHevcEncoder
 
 
 def make_encoder(form: EncoderFormat, frames: int) -> Encoder:
     """An encoder of one run; ``frames`` is how many the clip has encoded in all."""
-    return H264Encoder(form, frames)
+    return SpanHevcEncoder(form) if form.codec == "hevc" else H264Encoder(form, frames)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from fractions import Fraction
 
 import av
@@ -67,21 +67,27 @@ class HevcEncoder:
     """Encodes pictures of one run; the first one becomes an IDR picture, nothing is reordered."""
 
     def __init__(
-        self, sequence: SequenceParameters, frame_rate: Fraction, beside: HevcConfiguration | None = None
+        self,
+        sequence: SequenceParameters,
+        frame_rate: Fraction,
+        beside: HevcConfiguration | None = None,
+        *,
+        keyframe_every: int = -1,
     ) -> None:
         """Pictures as ``sequence`` says; ``beside`` is the configuration of a track that they stand in.
 
         Beside others they get ids that those don't use, their profile, tier and level, and their parameter
-        sets in the first sample as well.
+        sets in the first sample as well. ``keyframe_every``: frames from one keyframe to the next; -1: there
+        is one.
         """
         if beside is not None and (obstacle := splice_obstacle(beside)):
             raise UnsupportedMedia(f"no pictures can be made to stand beside the source's: {obstacle}")
         self._beside = beside
         form = (1, 10 if sequence.bit_depth > 8 else 8, sequence.colour.full_range)
-        self._pixel_format = _PIXEL_FORMATS[form]
+        self.pixel_format = _PIXEL_FORMATS[form]
         context = av.CodecContext.create("libx265", "w")
         context.width, context.height = sequence.width, sequence.height
-        context.pix_fmt = self._pixel_format
+        context.pix_fmt = self.pixel_format
         context.framerate = frame_rate
         context.time_base = 1 / frame_rate
         context.flags |= Flags.global_header
@@ -98,7 +104,7 @@ class HevcEncoder:
             tree_block = min(max(parse_sps(beside.sps[0]).tree_block, 16), 64)
         parameters = (
             f"log-level=none:annexb=0:repeat-headers=0:info=0:aud=0:hrd=0:hash=0:"
-            f"bframes=0:keyint=-1:scenecut=0:open-gop=0:ref=1:rc-lookahead=0:pools=2:frame-threads=2:"
+            f"bframes=0:keyint={keyframe_every}:min-keyint=1:scenecut=0:open-gop=0:ref=1:rc-lookahead=0:pools=2:frame-threads=2:"
             f"qp={_QP}:ctu={tree_block}:"
             f"min-cu-size={_block_size(sequence) or _BLOCKS[-1]}"
         )
@@ -117,31 +123,31 @@ class HevcEncoder:
             return renumber(self._made, samples, self._beside)
         return self._made, list(samples)
 
-    def encode(self, frames: Iterable[av.VideoFrame]) -> list[bytes]:
-        """One sample a frame, in order, as they stand in the track."""
-        samples: list[bytes] = []
+    def encode(self, frames: Iterable[av.VideoFrame]) -> Iterator[tuple[bytes, bool]]:
+        """(sample as it stands in the track, whether it is an IDR picture) of each frame, in order."""
         for number, frame in enumerate(frames):
             if (frame.width, frame.height, frame.format.name) != (
-                self._context.width, self._context.height, self._pixel_format,
+                self._context.width, self._context.height, self.pixel_format,
             ):  # fmt: skip
-                frame = frame.reformat(self._context.width, self._context.height, self._pixel_format)
+                frame = frame.reformat(self._context.width, self._context.height, self.pixel_format)
             frame.pts, frame.time_base = number, self._context.time_base
             frame.pict_type = 0  # the decoder left its own type there; x265 would obey it
-            samples.extend(bytes(packet) for packet in self._context.encode(frame))
-        samples.extend(bytes(packet) for packet in self._context.encode(None))
-        _, finished = self._finish(samples)
-        if self._beside is None:
-            return finished
-        return [
-            with_sets(sample, self.configuration) if picture_kind(sample, _LENGTH_BYTES) in IDR else sample
-            for sample in finished
-        ]
+            yield from self._samples(frame)
+        yield from self._samples(None)
+
+    def _samples(self, frame: av.VideoFrame | None) -> Iterator[tuple[bytes, bool]]:
+        for packet in self._context.encode(frame):
+            _, (sample,) = self._finish([bytes(packet)])
+            is_idr = picture_kind(sample, _LENGTH_BYTES) in IDR
+            if is_idr and self._beside is not None:
+                sample = with_sets(sample, self.configuration)
+            yield sample, is_idr
 
     def black(self) -> av.VideoFrame:
         """A black picture of the right form."""
         context = self._context
-        frame = av.VideoFrame(context.width, context.height, self._pixel_format)
-        wide = self._pixel_format.endswith("10le")
+        frame = av.VideoFrame(context.width, context.height, self.pixel_format)
+        wide = self.pixel_format.endswith("10le")
         luma = 0 if context.color_range == _FULL_RANGE else 16
         for plane, value in zip(frame.planes, (luma, 128, 128), strict=True):
             pixel = (value << 2).to_bytes(2, "little") if wide else bytes([value])

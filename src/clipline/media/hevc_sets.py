@@ -11,6 +11,7 @@ import struct
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from functools import cached_property, lru_cache
+from typing import ClassVar
 
 from clipline.contract.errors import UnreadableRecording, UnsupportedMedia
 from clipline.media.bits import BitReader, BitWriter, escape, unescape
@@ -244,6 +245,11 @@ class HevcConfiguration:
     pps: tuple[bytes, ...]
     length_bytes: int = 4
     """Bytes of the length before each NAL unit of a sample."""
+    codec: ClassVar[str] = "hevc"
+    """FFmpeg's name."""
+    entry_kind: ClassVar[str] = "hvc1"
+    record_kind: ClassVar[str] = "hvcC"
+
     sei: tuple[bytes, ...] = ()
     """Messages that hold for the whole track, such as the mastering display's colours."""
 

@@ -111,10 +111,10 @@ class RecordingIndex:
     """What reading the index cost."""
     notes: Sequence[str] = ()
     """What of the recording is left out, and why."""
-    audio_why: str | None = None
-    """Why ``audio`` is None though there is an audio track."""
     holes: Sequence[tuple[int, int]] = ()
     """``[from, to)`` in the video's ticks: shown there are pictures that did not survive."""
+    audio_why: str | None = None
+    """Why ``audio`` is None though there is an audio track."""
 
 
 @dataclass(frozen=True)
@@ -169,7 +169,7 @@ def _read(source: CountedSource, window: Window | None) -> RecordingIndex:
         raise UnreadableRecording("; ".join(["it has no video track with a picture in it", *notes]))
     audio_why = notes[0] if notes and sound is None else None
     return RecordingIndex(
-        track, sound.track(zero) if sound else None, source.bytes_read, tuple(notes), audio_why
+        track, sound.track(zero) if sound else None, source.bytes_read, tuple(notes), audio_why=audio_why
     )
 
 

@@ -132,9 +132,9 @@ class _Intake:
             self._length_bytes = configuration.length_bytes
             return samples, False
         if codec == "hevc":
-            hevc = HevcSamples(record, context.width, context.height)
+            hevc = HevcSamples(record)
             self._length_bytes = hevc.length_bytes
-            return hevc, False
+            return hevc, not hevc.has_record
         raise UnsupportedMedia(f"its video is {codec}; H.264 and HEVC can be cut")
 
     def begin(self, units: Iterator[_Unit], far_only: bool) -> Iterator[_Unit]:

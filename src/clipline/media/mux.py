@@ -14,7 +14,7 @@ from itertools import groupby, pairwise
 
 from clipline.media.boxes import Box, box, full_box, pack_table
 from clipline.media.parameter_sets import SequenceParameters
-from clipline.media.video import ENTRY_FIELDS_BYTES, VideoConfiguration
+from clipline.media.video import ENTRY_FIELDS_BYTES, VideoSets
 
 _IDENTITY = (0x10000, 0, 0, 0, 0x10000, 0, 0, 0, 0x40000000)
 AUDIO_HEADER = struct.pack(">9I", *_IDENTITY) + bytes(8)
@@ -190,7 +190,7 @@ def _chunk_runs(counts: Sequence[int]) -> bytes:
     return struct.pack(">I", len(flat) // 3) + pack_table("I", flat)
 
 
-def visual_entry(source: Box, sequence: SequenceParameters, sets: VideoConfiguration) -> bytes:
+def visual_entry(source: Box, sequence: SequenceParameters, sets: VideoSets) -> bytes:
     """The source's sample entry with other ``sets``; bit rates in it are no longer true and left out."""
     fields = bytearray(source.body[:ENTRY_FIELDS_BYTES])
     struct.pack_into(">HH", fields, 24, sequence.width, sequence.height)

@@ -8,7 +8,7 @@ refer to, and the encoder's under ids that the source doesn't use.
 from __future__ import annotations
 
 import struct
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from fractions import Fraction
 from typing import ClassVar
@@ -65,7 +65,7 @@ class SequenceParameters:
     """Width of a pixel over its height; None where it is not said."""
     colour: Colour
     chroma_location: int | None
-    frame_num_bits: int
+    frame_num_bits: int = 4
     """Of frame_num in slice headers."""
 
     def fits(self, other: SequenceParameters) -> str | None:
@@ -278,6 +278,16 @@ def parse_avcc(record: bytes | memoryview) -> AvcConfiguration:
         raise UnsupportedMedia("its avcC record has no parameter sets: they stand in the samples")
     length_bytes = (record[4] & 3) + 1
     return AvcConfiguration(sets[0], sets[1], length_bytes)
+
+
+def collect_avc_sets(units: Iterable[bytes], length_bytes: int = 4) -> AvcConfiguration:
+    """The configuration that parameter sets among ``units`` make. Raises UnsupportedMedia without them."""
+    units = list(units)
+    sps = tuple(dict.fromkeys(unit for unit in units if unit[0] & 31 == SPS))
+    pps = tuple(dict.fromkeys(unit for unit in units if unit[0] & 31 == PPS))
+    if not sps or not pps:
+        raise UnsupportedMedia("it has no parameter sets, neither in its avcC record nor before its pictures")
+    return AvcConfiguration(sps, pps, length_bytes)
 
 
 def split_units(sample: bytes, length_bytes: int) -> Iterator[bytes]:

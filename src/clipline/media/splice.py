@@ -26,9 +26,9 @@ from clipline.media.parameter_sets import SequenceParameters
 from clipline.media.plan import Plan
 from clipline.media.plan_audio import CopiedSound
 from clipline.media.ranges import ByteRange, Fetch, copy_bytes, runs
-from clipline.media.spans import BlackSpan, CopySpan, EncodeSpan
 from clipline.media.sound import aac_entry, clip_entry
-from clipline.media.video import VideoConfiguration, configuration, rotation
+from clipline.media.spans import BlackSpan, CopySpan, EncodeSpan
+from clipline.media.video import VideoConfiguration, VideoSets, configuration, rotation
 
 _VIDEO, _AUDIO = 0, 1
 _SPOOL, _MEMORY = -1, -2
@@ -134,7 +134,7 @@ class Encoded:
     descriptor: int
     spans: Mapping[int, EncodedSpan]
     """By their place in ``plan.spans``."""
-    configuration: VideoConfiguration | None
+    configuration: VideoSets | None
     """None: nothing was encoded."""
 
 
@@ -144,7 +144,7 @@ def encode_spans(
 ) -> Iterator[Encoded]:
     """Encode every span that is not copied; memory stays flat however many frames that are."""
     spans: dict[int, EncodedSpan] = {}
-    made: set[VideoConfiguration] = set()
+    made: set[VideoSets] = set()
     with tempfile.TemporaryFile(dir=directory, prefix="encoded-", buffering=0) as spool:
         at = 0
         for place, span in enumerate(plan.spans):
@@ -250,7 +250,8 @@ def _lay_out(
         else:
             made = encoded.spans[place]
             offsets = accumulate(made.sizes, initial=made.offset)
-            span_items = [_Item(_VIDEO, size, _SPOOL, at) for size, at in zip(made.sizes, offsets, strict=False)]
+            places = zip(made.sizes, offsets, strict=False)
+            span_items = [_Item(_VIDEO, size, _SPOOL, at) for size, at in places]
             span_sync = made.sync
         sync += [before + number for number in span_sync]
         video_sizes += [item.size for item in span_items]
@@ -266,18 +267,26 @@ def _lay_out(
         # In the source's own order, so that video and audio that lie side by side go in one copy. Audio
         # from elsewhere stays before or behind: a track's samples lie in the order of their times.
         own = span_items[0].source
-        places = [number for number, item in enumerate(sounds) if item.source == own >= 0]
-        begin = places[0] if places else 0
-        end = begin + next((n for n, at in enumerate(places) if at != begin + n), len(places))
+        beside_it = [number for number, item in enumerate(sounds) if item.source == own >= 0]
+        begin = beside_it[0] if beside_it else 0
+        end = begin + next((n for n, at in enumerate(beside_it) if at != begin + n), len(beside_it))
         beside = sorted(span_items + sounds[begin:end], key=lambda item: item.offset)
         items += sounds[:begin] + beside + sounds[end:]
-    sets = [one for one in (form.copied, encoded.configuration) if one is not None]
-    entry = visual_entry(form.reference.entry, form.sequence, sum(sets[1:], sets[0]))
+    sets: list[VideoSets] = [one for one in (form.copied, encoded.configuration) if one is not None]
+    entry = visual_entry(form.reference.entry, form.sequence, _together(sets))
     header = form.reference.header
     tracks = [OutputTrack("vide", entry, plan.timescale, header, video_sizes, video_pts, plan.end_pts, sync)]
     if audio_items:
         tracks.append(audio_track)
     return items, tracks
+
+
+def _together(sets: Sequence[VideoSets]) -> VideoSets:
+    first = sets[0]
+    for other in sets[1:]:
+        assert type(other).codec == first.codec, "one track holds pictures of one codec"
+        first = first + other  # type: ignore[operator]
+    return first
 
 
 def _copied_items(

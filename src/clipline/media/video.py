@@ -2,28 +2,35 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from dataclasses import replace
+from functools import lru_cache
+
 from clipline.contract.errors import UnreadableRecording, UnsupportedMedia
-from clipline.media.boxes import Box
+from clipline.media.boxes import Box, box
+from clipline.media.hevc_sets import HevcConfiguration, collect_sets, parse_hvcc
+from clipline.media.hevc_video import HevcVideo, hevc_video
 from clipline.media.index import Track
-from clipline.media.parameter_sets import AvcConfiguration, parse_avcc
+from clipline.media.parameter_sets import AvcConfiguration, collect_avc_sets, parse_avcc, split_units
 
 ENTRY_FIELDS_BYTES = 78
 """Of a visual sample entry, before its boxes (ISO/IEC 14496-12, section 12.1.3)."""
 
-VideoConfiguration = AvcConfiguration
+VideoSets = AvcConfiguration | HevcConfiguration
+VideoConfiguration = AvcConfiguration | HevcVideo
 
-_RECORDS = {"avc1": "avcC", "avc3": "avcC"}
+_RECORDS = {"avc1": "avcC", "avc3": "avcC", "hvc1": "hvcC", "hev1": "hvcC"}
 """The box of each sample entry that tells how to decode (ISO/IEC 14496-15, sections 5.4.2 and 8.4.1)."""
 
 
 def configuration_record(entry: Box) -> bytes:
-    """The content of the ``avcC`` box. Raises where there is none."""
+    """The content of the ``avcC`` or ``hvcC`` box. Raises where there is none."""
     if entry.kind not in _RECORDS:
         raise UnsupportedMedia(f"its video is {entry.kind!r}; {', '.join(sorted(_RECORDS))} can be cut")
     wanted = _RECORDS[entry.kind]
-    for box in entry.children(ENTRY_FIELDS_BYTES):
-        if box.kind == wanted:
-            return bytes(box.body)
+    for child in entry.children(ENTRY_FIELDS_BYTES):
+        if child.kind == wanted:
+            return bytes(child.body)
     raise UnreadableRecording(f"its video track has no {wanted} record")
 
 
@@ -32,7 +39,38 @@ def configuration(track: Track) -> VideoConfiguration:
 
     Raises UnreadableRecording for a record that is none, UnsupportedMedia for one without parameter sets.
     """
-    return parse_avcc(configuration_record(track.entry))
+    return _parse(_RECORDS.get(track.entry.kind, ""), configuration_record(track.entry))
+
+
+@lru_cache(maxsize=64)
+def _parse(kind: str, record: bytes) -> VideoConfiguration:
+    return parse_avcc(record) if kind == "avcC" else hevc_video(parse_hvcc(record))
+
+
+def with_described_sets(track: Track, read: Callable[[int], bytes]) -> Track:
+    """The track, its sample entry completed by the parameter sets of its first keyframe where it has none.
+
+    Entries ``avc3`` and ``hev1`` may leave them to the samples (ISO/IEC 14496-15, sections 5.4.2, 8.4.1).
+    """
+    try:
+        configuration(track)
+    except UnsupportedMedia:
+        if track.entry.kind not in ("avc3", "hev1"):
+            raise
+    else:
+        return track
+    record = configuration_record(track.entry)
+    first = 0 if track.sync is None or not track.sync else track.sync[0]
+    length_bytes = (record[4 if track.entry.kind == "avc3" else 21] & 3) + 1
+    units = list(split_units(read(first), length_bytes))
+    sets: VideoSets
+    if track.entry.kind == "avc3":
+        sets = collect_avc_sets(units, length_bytes)
+    else:
+        sets = collect_sets(units, length_bytes)
+    kept = bytes(track.entry.body[:ENTRY_FIELDS_BYTES])
+    entry = Box(track.entry.kind, memoryview(kept + box(sets.record_kind, sets.pack())))
+    return replace(track, entry=entry)
 
 
 def rotation(track: Track) -> int:
