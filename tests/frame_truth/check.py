@@ -158,7 +158,13 @@ class _Clip:
             self._tell(place, f"it is shown at {float(time_s):.6f} s, {float(off_s) * 1000:+.3f} ms off")
 
     def _check_picture(
-        self, place: int, due: Due, frame: av.VideoFrame, planes: list[Plane], number: int | None, coded: bytes
+        self,
+        place: int,
+        due: Due,
+        frame: av.VideoFrame,
+        planes: list[Plane],
+        number: int | None,
+        coded: bytes,
     ) -> bool:
         """True where the picture is the camera's own bytes."""
         if due.recording is None:
@@ -181,7 +187,13 @@ class _Clip:
         return False
 
     def _check_encoded(
-        self, place: int, wanted: int, one: Recorded, source_place: int, frame: av.VideoFrame, planes: list[Plane]
+        self,
+        place: int,
+        wanted: int,
+        one: Recorded,
+        source_place: int,
+        frame: av.VideoFrame,
+        planes: list[Plane],
     ) -> None:
         source = one.luma[source_place]
         luma, least = planes[0], LEAST_PSNR_DB

@@ -7,10 +7,11 @@ import random
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from clipline.contract.coverage import GapPolicy
-from clipline.contract.interval import Interval
 from frame_truth.footage import Recorded
 from frame_truth.specs import FootageSet
+
+from clipline.contract.coverage import GapPolicy
+from clipline.contract.interval import Interval
 
 
 @dataclass(frozen=True)

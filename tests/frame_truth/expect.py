@@ -13,9 +13,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from fractions import Fraction
 
+from frame_truth.footage import Recorded
+
 from clipline.contract.coverage import GapPolicy
 from clipline.contract.interval import Interval
-from frame_truth.footage import Recorded
 
 
 @dataclass(frozen=True)

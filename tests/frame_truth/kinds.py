@@ -12,8 +12,9 @@ from dataclasses import replace
 from fractions import Fraction
 from typing import Any
 
-from clipline.contract.coverage import GapPolicy
 from frame_truth.specs import FootageSet, Pairs, Sound, Spec
+
+from clipline.contract.coverage import GapPolicy
 
 Dice = random.Random
 Change = Callable[[Dice], dict[str, Any]]

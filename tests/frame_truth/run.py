@@ -157,11 +157,19 @@ def main() -> int:
         if time.monotonic() - told >= 1:
             told = time.monotonic()
             rate = len(outcomes) / (told - began)
-            print(f"\r{len(outcomes)} of {total} cuts, {rate:.1f} a second ", end="", file=sys.stderr, flush=True)
+            print(
+                f"\r{len(outcomes)} of {total} cuts, {rate:.1f} a second ",
+                end="",
+                file=sys.stderr,
+                flush=True,
+            )
     failed = sum(bool(one.verdict.faults) for one in outcomes)
     spent_s = time.monotonic() - began
     print(f"\n{table(outcomes)}\n")
-    print(f"seed {options.seed}: {failed} of {len(outcomes)} cuts failed, {spent_s:.0f} s, {len(outcomes) / spent_s:.1f} cuts a second")
+    rate = len(outcomes) / spent_s
+    print(
+        f"seed {options.seed}: {failed} of {len(outcomes)} cuts failed, {spent_s:.0f} s, {rate:.1f} a second"
+    )
     return 1 if failed else 0
 
 
