@@ -13,7 +13,7 @@ ARGS ?=
 # `make invoke` works on this machine alone unless there is an .env
 WHERE = $(if $(wildcard .env),,--data data)
 
-.PHONY: help install event invoke test lint fixlint doctoc build deploy clean bench lock
+.PHONY: help install event invoke test lint fixlint doctoc build deploy clean bench frame-truth lock
 
 help: ## List the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## (.*)/  make \1|\2/' | awk -F'|' '{printf "%-18s%s\n", $$1, $$2}'
@@ -57,6 +57,10 @@ clean: ## Remove what these targets made, but for data/
 
 bench: $(VENV)/.clipline-dev ## Measure a cut against ffmpeg's keyframe-snapped copy
 	@$(BIN)/python benchmarks/cut.py $(ARGS)
+
+frame-truth: $(VENV)/.clipline-dev ## Compare every frame of N random cuts; SEED=, JOBS=, KIND=, ONLY=kind/set.place for one again
+	@PYTHONPATH=tests $(BIN)/python -m frame_truth.run -n $(or $(N),300) --jobs $(or $(JOBS),2) \
+	  $(if $(SEED),--seed $(SEED)) $(if $(KIND),--kind $(KIND)) $(if $(ONLY),--only $(ONLY)) $(ARGS)
 
 lock: $(UV) ## Lock the dependencies anew, with hashes
 	@for set in runtime:build dev:dev; do \
