@@ -82,6 +82,7 @@ def measure_all(
     packets: Sequence[Packets],
     start_s: float,
     *,
+    clip_s: float = CLIP_S,
     first: int = 0,
     checked: Collection[str] = (),
 ) -> Start:
@@ -89,7 +90,7 @@ def measure_all(
 
     The clips of the ways named in ``checked`` are compared with what was asked.
     """
-    interval = interval_at(made, start_s)
+    interval = interval_at(made, start_s, clip_s)
     job = make_job(made, packets, interval)
     costs: dict[str, Cost] = {}
     wrong: dict[str, Wrong] = {}
