@@ -80,9 +80,9 @@ CLIPLINE = (sys.executable, "-m", "clipline", "cut")
 
 
 def ours(job: Job, into: Path, base: Sequence[str] = CLIPLINE) -> list[Command]:
-    """``clipline cut``; its report goes nowhere."""
+    """``clipline cut`` as people run it; what it prints goes nowhere."""
     return [[
-        *base, "--start", str(job.interval.start_ms), "--end", str(job.interval.end_ms), "--json",
+        *base, "--start", str(job.interval.start_ms), "--end", str(job.interval.end_ms),
         "--output", str(into / "clip.mp4"), "--thumbnails", str(into), "--sizes", " ".join(map(str, WIDTHS)),
         *(f"{part.path}@{part.recording.start_ms}" for part in job.parts),
     ]]  # fmt: skip

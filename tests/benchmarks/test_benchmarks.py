@@ -104,9 +104,7 @@ def test_each_sweep_is_drawn():
     names = [way.name for way in sweeps.WAYS]
     for sweep in sweeps.sweeps():
         points = [
-            sweeps.Point(
-                setting.label, {way.name: measure.Cost(0.1 * place, 1, 90, 10) for way in sweeps.WAYS}
-            )
+            sweeps.Point(setting.label, dict.fromkeys(names, measure.Cost(0.1 * place, 1, 90, 10)))
             for place, setting in enumerate(sweep.settings, start=1)
         ]
         root = ElementTree.fromstring(sweeps.draw(sweep, points, 5))
