@@ -10,6 +10,8 @@ from html import escape
 _WIDTH, _PANEL_HEIGHT = 720, 260
 _LEFT, _RIGHT, _HEAD, _FOOT = 64, 24, 62, 44
 """Pixels around a panel's axes; the head holds titles and legend of the first."""
+_LEGEND = 200
+"""Pixels for the name of each series."""
 _COLOURS = ("#0072b2", "#d55e00", "#009e73")
 """Told apart by the colour-blind (Okabe and Ito), and dark enough for white paper."""
 _DARK_COLOURS = ("#56b4e9", "#e69f00", "#2fc99b")
@@ -78,16 +80,14 @@ def _panel(panel: Panel, ticks: Sequence[str], label: str, top: int) -> list[str
         parts.append(_text(_LEFT - 8, at + 4, f"{line * step:g}", anchor="end"))
     parts += [_text(x(place), end + 18, tick, anchor="middle") for place, tick in enumerate(ticks)]
     parts.append(_text((_LEFT + right) / 2, end + 36, label, anchor="middle"))
-    legend: float = right
+    legend = right - _LEGEND * len(panel.series)
     for number, one in reversed(list(enumerate(panel.series))):
         points = [(x(place), y(value)) for place, value in enumerate(one.values)]
         path = " ".join(f"{across:.1f},{down:.1f}" for across, down in points)
         parts.append(f'<polyline class="line stroke{number}" points="{path}"/>')
         parts += [_mark(number, across, down) for across, down in points]
-        parts.append(_text(legend, top + 18, one.name, anchor="end"))
-        legend -= 7 * len(one.name) + 14
-        parts.append(_mark(number, legend, top + 14))
-        legend -= 18
+        at = legend + _LEGEND * number
+        parts += [_mark(number, at, top + 14), _text(at + 12, top + 18, one.name)]
     return parts
 
 

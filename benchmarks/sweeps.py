@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import os
 import random
 import statistics
 import sys
@@ -132,7 +133,10 @@ def draw(sweep: Sweep, points: Sequence[Point], starts: int) -> str:
         lines = [Series(short[way.name], [value(point.costs[way.name]) for point in points]) for way in WAYS]
         return Panel(label, lines)
 
-    subtitle = f"Clip and four PNG thumbnails, whole processes on 2 cores, medians of {starts} random starts"
+    cores = os.cpu_count()
+    subtitle = (
+        f"Clip and four PNG thumbnails, whole processes, {cores} cores; medians of {starts} random starts"
+    )
     panels = [panel("seconds, wall", lambda cost: cost.wall_s), panel("peak MiB", lambda cost: cost.peak_mib)]
     return chart(sweep.title, subtitle, sweep.axis, [point.label for point in points], panels)
 
