@@ -9,11 +9,13 @@ BIN := $(VENV)/bin
 UV := .tools/uv/bin/uv
 PIP_INSTALL := $(UV) pip install --quiet --python $(BIN)/python --require-hashes --link-mode copy
 MINISTACK := .tools/ministack/bin/ministack
+SMARTCUT := .tools/smartcut/bin/smartcut
+SWEEP ?=
 ARGS ?=
 # `make invoke` works on this machine alone unless there is an .env
 WHERE = $(if $(wildcard .env),,--data data)
 
-.PHONY: help install event invoke test lint fixlint doctoc build deploy clean bench frame-truth lock
+.PHONY: help install event invoke test lint fixlint doctoc build deploy clean bench profile frame-truth lock
 
 help: ## List the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## (.*)/  make \1|\2/' | awk -F'|' '{printf "%-18s%s\n", $$1, $$2}'
@@ -55,8 +57,11 @@ clean: ## Remove what these targets made, but for data/
 	@rm -rf .venv .tools dist build .mypy_cache .pytest_cache .ruff_cache .hypothesis .import_linter_cache .grimp_cache
 	@find src tests scripts benchmarks -name __pycache__ -prune -exec rm -rf {} +
 
-bench: $(VENV)/.clipline-dev ## Measure a cut against ffmpeg's keyframe-snapped copy
-	@$(BIN)/python benchmarks/cut.py $(ARGS)
+bench: $(VENV)/.clipline-dev $(SMARTCUT) ## Measure a cut beside other ways to the clip; SWEEP=1 draws docs/benchmarks/
+	@$(BIN)/python benchmarks/$(if $(SWEEP),sweeps,cut).py $(ARGS)
+
+profile: $(VENV)/.clipline-dev ## Tell where the time of a cut goes
+	@$(BIN)/python benchmarks/profile_cut.py $(ARGS)
 
 frame-truth: $(VENV)/.clipline-dev ## Compare every frame of N random cuts; SEED=, JOBS=, KIND=, ONLY=kind/set.place for one again
 	@PYTHONPATH=tests $(BIN)/python -m frame_truth.run -n $(or $(N),300) --jobs $(or $(JOBS),2) \
@@ -66,7 +71,7 @@ lock: $(UV) ## Lock the dependencies anew, with hashes
 	@for set in runtime:build dev:dev; do \
 	  $(UV) pip compile --quiet --universal --python-version 3.11 --generate-hashes --upgrade --no-header \
 	    --no-emit-index-url --no-emit-find-links pyproject.toml --group $${set#*:} -o requirements/$${set%%:*}.txt || exit 1; done
-	@for tool in uv ministack; do \
+	@for tool in uv ministack smartcut; do \
 	  echo $$tool | $(UV) pip compile --quiet --universal --python-version 3.11 --generate-hashes --upgrade --no-header \
 	    --no-emit-index-url --no-emit-find-links - -o requirements/$$tool.txt || exit 1; done
 
@@ -89,9 +94,11 @@ $(VENV)/.clipline-dev: requirements/dev.txt $(VENV)/.clipline
 	@$(PIP_INSTALL) -r requirements/dev.txt
 	@touch $@
 
-# An environment of its own, since it pins its own botocore.
-$(MINISTACK): requirements/ministack.txt | $(UV)
-	@echo 'Installing ministack into .tools ...'
-	@$(UV) venv --quiet --clear --python $(PYTHON) .tools/ministack
-	@$(UV) pip install --quiet --python .tools/ministack/bin/python --require-hashes --link-mode copy -r requirements/ministack.txt
+# Environments of their own, since they pin their own botocore and their own av.
+$(MINISTACK): requirements/ministack.txt
+$(SMARTCUT): requirements/smartcut.txt
+$(MINISTACK) $(SMARTCUT): | $(UV)
+	@echo 'Installing $(@F) into .tools ...'
+	@$(UV) venv --quiet --clear --python $(PYTHON) .tools/$(@F)
+	@$(UV) pip install --quiet --python .tools/$(@F)/bin/python --require-hashes --link-mode copy -r requirements/$(@F).txt
 	@touch $@

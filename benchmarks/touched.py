@@ -25,12 +25,17 @@ class Packets:
     audio_ms: Sequence[Fraction]
     audio_sums: Sequence[int]
     index_bytes: int
+    keyframe_offsets: Sequence[int]
+    sample_ends: Sequence[tuple[Fraction, int]]
+    """(when it is shown in milliseconds, the byte after it) of each coded picture."""
 
 
 def read_packets(path: Path) -> Packets:
     keyframes: list[Fraction] = []
     groups: list[int] = []
     audio: list[tuple[Fraction, int]] = []
+    offsets: list[int] = []
+    ends: list[tuple[Fraction, int]] = []
     total = 0
     with av.open(str(path)) as container:
         for packet in container.demux():
@@ -38,6 +43,11 @@ def read_packets(path: Path) -> Packets:
                 continue
             time_ms = packet.pts * packet.time_base * 1000
             total += packet.size
+            if packet.stream.type == "video":
+                assert packet.pos is not None
+                ends.append((time_ms, packet.pos + packet.size))
+                if packet.is_keyframe:
+                    offsets.append(packet.pos)
             if packet.stream.type == "audio":
                 audio.append((time_ms, packet.size))
             elif packet.is_keyframe:
@@ -47,7 +57,7 @@ def read_packets(path: Path) -> Packets:
                 groups[-1] += packet.size
     sums = list(accumulate((size for _, size in audio), initial=0))
     index_bytes = path.stat().st_size - total
-    return Packets(keyframes, groups, [time for time, _ in audio], sums, index_bytes)
+    return Packets(keyframes, groups, [time for time, _ in audio], sums, index_bytes, offsets, ends)
 
 
 def touched_bytes(made: Sequence[BenchmarkRecording], packets: Sequence[Packets], interval: Interval) -> int:
@@ -65,3 +75,11 @@ def touched_bytes(made: Sequence[BenchmarkRecording], packets: Sequence[Packets]
         sound_stop = bisect_left(found.audio_ms, end)
         touched += found.audio_sums[sound_stop] - found.audio_sums[sound_first]
     return touched
+
+
+def byte_span(packets: Packets, recording: BenchmarkRecording, interval: Interval) -> tuple[int, int]:
+    """``[start, stop)`` in bytes: from the last keyframe before the interval to its last coded picture."""
+    begin, end = interval.start_ms - recording.start_ms, interval.end_ms - recording.start_ms
+    first = max(bisect_right(packets.keyframes_ms, begin) - 1, 0)
+    _, stop = max(sample for sample in packets.sample_ends if sample[0] < end)
+    return packets.keyframe_offsets[first], stop
