@@ -78,8 +78,9 @@ def _check_seeks(clip: Clip, browser: Browser) -> None:
 
 
 def _check_play(clip: Clip, browser: Browser) -> None:
-    """From the beginning to the end, joints at single speed."""
-    slow = [[float(clip.times_s[at]) - 0.2, float(clip.times_s[at]) + 0.1] for at in clip.joints]
+    """From the beginning to the end, joints and the end at single speed."""
+    joints_s = [float(clip.times_s[at]) for at in (*clip.joints, -1)]
+    slow = [[time_s - 0.15, time_s + 0.1] for time_s in joints_s]
     result = browser.call("play", slow, FAST)
     assert result["error"] is None
     assert result["events"] == []
