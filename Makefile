@@ -9,11 +9,12 @@ BIN := $(VENV)/bin
 UV := .tools/uv/bin/uv
 PIP_INSTALL := $(UV) pip install --quiet --python $(BIN)/python --require-hashes --link-mode copy
 MINISTACK := .tools/ministack/bin/ministack
+PLAYERS := .tools/players
 ARGS ?=
 # `make invoke` works on this machine alone unless there is an .env
 WHERE = $(if $(wildcard .env),,--data data)
 
-.PHONY: help install event invoke test lint fixlint doctoc build deploy clean bench lock
+.PHONY: help install event invoke test test-players lint fixlint doctoc build deploy clean bench lock
 
 help: ## List the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## (.*)/  make \1|\2/' | awk -F'|' '{printf "%-18s%s\n", $$1, $$2}'
@@ -28,8 +29,11 @@ invoke: $(VENV)/.clipline ## Handle event.json with the settings in .env; on a f
 	then $(BIN)/clipline invoke event.json $(WHERE) $(ARGS) || [ $$? -ge 3 ]; \
 	else $(BIN)/clipline demo $(ARGS); fi
 
-test: $(VENV)/.clipline-dev $(MINISTACK) ## Run the tests; ARGS goes to pytest
+test: $(VENV)/.clipline-dev $(MINISTACK) $(PLAYERS) ## Run the tests; ARGS goes to pytest
 	@$(BIN)/python -m pytest $(ARGS)
+
+test-players: $(VENV)/.clipline-dev $(PLAYERS) ## Play clips in Chromium, Firefox and GStreamer
+	@$(BIN)/python -m pytest tests/players $(ARGS)
 
 lint: $(VENV)/.clipline-dev ## Check style, types and the direction of imports
 	@$(BIN)/ruff check .
@@ -91,3 +95,7 @@ $(MINISTACK): requirements/ministack.txt | $(UV)
 	@$(UV) venv --quiet --clear --python $(PYTHON) .tools/ministack
 	@$(UV) pip install --quiet --python .tools/ministack/bin/python --require-hashes --link-mode copy -r requirements/ministack.txt
 	@touch $@
+
+# Debian's browsers and GStreamer. Without them the tests that need them are skipped, and fail in CI.
+$(PLAYERS): scripts/install_players.sh
+	@if sh scripts/install_players.sh; then mkdir -p .tools && touch $@; fi
