@@ -17,7 +17,7 @@ WHERE = $(if $(wildcard .env),,--data data)
 .PHONY: help install event invoke test test-players lint fixlint doctoc build deploy clean bench lock
 
 help: ## List the targets
-	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## (.*)/  make \1|\2/' | awk -F'|' '{printf "%-18s%s\n", $$1, $$2}'
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## (.*)/  make \1|\2/' | awk -F'|' '{printf "%-20s%s\n", $$1, $$2}'
 
 install: $(VENV)/.clipline ## Set up the virtual environment, with locked dependencies
 

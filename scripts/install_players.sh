@@ -14,6 +14,7 @@ if ! command -v apt-get >/dev/null || [ "$(id -u)" != 0 ]; then
   echo 'The players that tests/players needs are missing; as root on Debian they are installed.' >&2
   exit 1
 fi
+# Firefox decodes H.264 with the libavcodec that gstreamer1.0-libav brings along.
 echo 'Installing Chromium, Firefox and GStreamer ...'
 log=$(mktemp)
 export DEBIAN_FRONTEND=noninteractive

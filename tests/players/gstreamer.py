@@ -51,7 +51,8 @@ def decode(path: Path, decoder: str, width: int, height: int) -> list[Decoded]:
     demuxer = [] if path.suffix == ".264" else ["!", "qtdemux"]
     command = [
         "gst-launch-1.0", "--verbose", "filesrc", f"location={path}", *demuxer, "!", "h264parse",
-        "!", decoder, "!", "video/x-raw,format=I420", "!", "identity", "silent=false", "!", "filesink", f"location={raw}",
+        "!", decoder, "!", "video/x-raw,format=I420", "!", "identity", "silent=false",
+        "!", "filesink", f"location={raw}",
     ]  # fmt: skip
     done = subprocess.run(command, capture_output=True, text=True, timeout=_LONGEST_S)
     assert done.returncode == 0, done.stderr

@@ -13,7 +13,7 @@ from players.conftest import ClipOf, missing
 
 from clipline.media.parameter_sets import is_idr
 
-REORDERED = 3
+REORDERED = 2
 """Most pictures that wait for their turn in the footage of ``CASES``."""
 
 
