@@ -90,9 +90,7 @@ def _check_play(clip: Clip, browser: Browser) -> None:
     numbers = [number(one) for one in result["seen"]]
     places = [clip.numbers.index(one) for one in numbers]
     assert places == sorted(places), "what was shown is shown again"
-    times_s = [one["time"] for one in result["seen"]]
-    assert times_s == sorted(times_s)
-    assert abs(times_s[-1] - float(clip.duration_s)) < 0.01, "it ends before its end"
+    assert abs(result["seen"][-1]["time"] - float(clip.duration_s)) < 0.01, "it ends before its end"
     assert len(set(places)) >= 3, "hardly anything is shown"
     _check_pictures(clip, list(zip(places, result["seen"], strict=True)))
 
