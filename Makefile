@@ -11,14 +11,15 @@ PIP_INSTALL := $(UV) pip install --quiet --python $(BIN)/python --require-hashes
 MINISTACK := .tools/ministack/bin/ministack
 SMARTCUT := .tools/smartcut/bin/smartcut
 SWEEP ?=
+PLAYERS := .tools/players
 ARGS ?=
 # `make invoke` works on this machine alone unless there is an .env
 WHERE = $(if $(wildcard .env),,--data data)
 
-.PHONY: help install event invoke test lint fixlint doctoc build deploy clean bench profile frame-truth lock
+.PHONY: help install event invoke test test-players frame-truth lint fixlint doctoc build deploy clean bench profile lock
 
 help: ## List the targets
-	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## (.*)/  make \1|\2/' | awk -F'|' '{printf "%-18s%s\n", $$1, $$2}'
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## (.*)/  make \1|\2/' | awk -F'|' '{printf "%-20s%s\n", $$1, $$2}'
 
 install: $(VENV)/.clipline ## Set up the virtual environment, with locked dependencies
 
@@ -30,8 +31,11 @@ invoke: $(VENV)/.clipline ## Handle event.json with the settings in .env; on a f
 	then $(BIN)/clipline invoke event.json $(WHERE) $(ARGS) || [ $$? -ge 3 ]; \
 	else $(BIN)/clipline demo $(ARGS); fi
 
-test: $(VENV)/.clipline-dev $(MINISTACK) ## Run the tests; ARGS goes to pytest
+test: $(VENV)/.clipline-dev $(MINISTACK) $(PLAYERS) ## Run the tests; ARGS goes to pytest
 	@$(BIN)/python -m pytest $(ARGS)
+
+test-players: $(VENV)/.clipline-dev $(PLAYERS) ## Play clips in Chromium, Firefox and GStreamer
+	@$(BIN)/python -m pytest tests/players $(ARGS)
 
 lint: $(VENV)/.clipline-dev ## Check style, types and the direction of imports
 	@$(BIN)/ruff check .
@@ -102,3 +106,7 @@ $(MINISTACK) $(SMARTCUT): | $(UV)
 	@$(UV) venv --quiet --clear --python $(PYTHON) .tools/$(@F)
 	@$(UV) pip install --quiet --python .tools/$(@F)/bin/python --require-hashes --link-mode copy -r requirements/$(@F).txt
 	@touch $@
+
+# Debian's browsers and GStreamer. Without them the tests that need them are skipped, and fail in CI.
+$(PLAYERS): scripts/install_players.sh
+	@if sh scripts/install_players.sh; then mkdir -p .tools && touch $@; fi
