@@ -78,8 +78,9 @@ def test_a_window_holds_what_a_cut_needs(begin: Fraction, end: Fraction, fragmen
 def test_a_recorder_that_crashed_leaves_what_it_wrote(fragmented: Recorded, tmp_path: Path) -> None:
     data = fragmented.path.read_bytes()
     path = tmp_path / "crashed.mp4"
-    begin = data.rindex(b"moof")
-    path.write_bytes(data[: begin + min(4_000, (len(data) - begin) // 2)])
+    moof = data.rindex(b"moof") - 4
+    mdat = moof + int.from_bytes(data[moof : moof + 4], "big")
+    path.write_bytes(data[: mdat + int.from_bytes(data[mdat : mdat + 4], "big") // 2])
     index = read_index(LocalSource(path))
     kept = samples(index.video)
     assert kept == samples(read_index(LocalSource(fragmented.path)).video)[: len(kept)]
