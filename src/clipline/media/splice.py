@@ -197,9 +197,9 @@ def _lay_out(
         # In the source's own order, so that video and audio that lie side by side go in one copy. Audio
         # from elsewhere stays before or behind: a track's samples lie in the order of their times.
         own = span_items[0].source
-        places = [number for number, item in enumerate(sounds) if item.source == own >= 0]
-        begin = places[0] if places else 0
-        end = begin + next((n for n, at in enumerate(places) if at != begin + n), len(places))
+        beside_own = [number for number, item in enumerate(sounds) if item.source == own >= 0]
+        begin = beside_own[0] if beside_own else 0
+        end = begin + next((n for n, at in enumerate(beside_own) if at != begin + n), len(beside_own))
         beside = sorted(span_items + sounds[begin:end], key=lambda item: item.offset)
         items += sounds[:begin] + beside + sounds[end:]
     reference = plan.sources[reference_source(plan)].index.video
