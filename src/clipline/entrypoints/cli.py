@@ -160,7 +160,7 @@ def cut(
     if as_json:
         print(json.dumps(document, indent=2))
     elif document["status"] == "CLIP_AVAILABLE":
-        from clipline.entrypoints.report import print_cut
+        from clipline.entrypoints.clip_lines import print_cut
 
         print_cut(document)
     else:

@@ -15,6 +15,7 @@ from rich.table import Table
 from clipline.contract.errors import UnreadableRequest
 from clipline.contract.interval import iso
 from clipline.contract.result import Status
+from clipline.entrypoints.clip_lines import media_lines, timings_line
 from clipline.entrypoints.records import Handled
 from clipline.pipeline.generate import Outcome
 
@@ -119,45 +120,9 @@ def _lines(status: Status, metadata: Mapping[str, Any], outcome: Outcome) -> Ite
         yield "timings", timings_line(outcome.timings_ms)
 
 
-def media_lines(metadata: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
-    """What the clip holds."""
-    if "framesCopied" not in metadata:
-        return
-    yield "frames from", iso(metadata["firstFrameTimestampInMs"])
-    yield "frames to", iso(metadata["lastFrameTimestampInMs"])
-    copied, encoded = metadata["framesCopied"], metadata["framesEncoded"]
-    why = f" ({'; '.join(metadata['why'])})" if metadata.get("why") else ""
-    yield "frames", f"{copied} copied byte for byte, {encoded} encoded{why}"
-    size = f"{metadata['width']}x{metadata['height']}, {metadata['durationInMs'] / 1000:.3f} s"
-    yield "size", f"{size}, {_megabytes(metadata['sizeInBytes'])}, read {_megabytes(metadata['bytesRead'])}"
-    for part in metadata["coverage"]:
-        span = f"{iso(part['startTimestampInMs'])} to {iso(part['endTimestampInMs'])}"
-        what = part.get("recording") or f"GAP: {part['gap']}, filled with {part['filledWith']}"
-        yield "coverage", f"{span}  {what}"
-
-
-def timings_line(timings_ms: Mapping[str, int]) -> str:
-    parts = [f"{stage} {spent} ms" for stage, spent in timings_ms.items()]
-    return f"{sum(timings_ms.values())} ms: {', '.join(parts)}"
-
-
-def _megabytes(size_bytes: int) -> str:
-    return f"{size_bytes / 1e6:.1f} MB"
-
-
 def _openable(url: str) -> str:
     """A path, where the URL is one of this machine's; relative where that is shorter."""
     if not url.startswith("file:"):
         return url
     path = Path(unquote(urlsplit(url).path))
     return str(path.relative_to(Path.cwd())) if path.is_relative_to(Path.cwd()) else str(path)
-
-
-def print_cut(document: Mapping[str, Any]) -> None:
-    """The clip that ``clipline cut`` made."""
-    print(document["clip"]["key"])
-    for name, value in media_lines(document):
-        print(f"  {name:12}{value}")
-    for size in document["thumbnail"]["sizes"]:
-        print(f"  {'thumbnail':12}{document['thumbnail']['key'].replace('{size}', str(size))}")
-    print(f"  {'timings':12}{timings_line(document['timingsInMs'])}")

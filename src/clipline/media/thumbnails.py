@@ -12,12 +12,12 @@ from av.video.reformatter import VideoReformatter
 
 from clipline.contract.errors import MediaError
 from clipline.media.fit import turn
+from clipline.media.png import recompress
 
 CONTENT_TYPES = {"png": "image/png", "jpg": "image/jpeg", "webp": "image/webp"}
 
 _ENCODERS = {
-    # PNG level 1: 0.19 s for four sizes against 0.5 s at the default, a tenth larger (cutting.md).
-    "png": ("png", "rgb24", {"compression_level": "1", "pred": "sub"}),
+    "png": ("png", "rgb24", {"compression_level": "0", "pred": "sub"}),  # compressed by ``png``
     "jpg": ("mjpeg", "yuvj420p", {"qmin": "2", "qmax": "3"}),
     "webp": ("libwebp", "yuv420p", {"quality": "85", "compression_level": "2"}),
 }
@@ -75,4 +75,5 @@ def encode_picture(frame: av.VideoFrame, width: int, height: int, picture_format
         packets = [*context.encode(scaled), *context.encode(None)]
     except (av.FFmpegError, ValueError) as error:
         raise MediaError(f"a thumbnail of {width}x{height} as {picture_format}: {error}") from error
-    return b"".join(bytes(packet) for packet in packets)
+    picture = b"".join(bytes(packet) for packet in packets)
+    return recompress(picture) if picture_format == "png" else picture
