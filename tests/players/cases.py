@@ -28,6 +28,7 @@ from media.truth import (
 
 from clipline.contract.coverage import GapPolicy
 from clipline.contract.interval import Interval
+from clipline.contract.modes import CutMode
 from clipline.media.cut import Candidate, prepare
 from clipline.media.footage import Footage
 from clipline.media.ranges import LocalSource
@@ -67,6 +68,12 @@ RECORDINGS: Mapping[str, MakeRecordings] = {
     "smaller": _two(width=320, height=180),
     "another-profile": _two(profile="main"),
     "gap": _two(after_ms=1_500),
+    "fragmented": lambda directory: record(
+        directory,
+        replace(_PLAIN, muxer_options=(("movflags", "frag_keyframe+empty_moov+default_base_moof"),)),
+        recordings=2,
+    ),
+    "transport-stream": _one(replace(_PLAIN, container="mpegts")),
 }
 
 
@@ -105,6 +112,9 @@ CASES = {
     "gap-held": Case("gap", 3_300, 6_600, "copy+encode", {"gap_policy": GapPolicy.HOLD}),
     "gap-black": Case("gap", 3_300, 6_600, "copy+encode", {"gap_policy": GapPolicy.BLACK}),
     "gap-skipped": Case("gap", 3_300, 6_600, "copy+encode", {"gap_policy": GapPolicy.SKIP}),
+    "mode-encode": Case("b-frames", 1_300, 3_450, "encode", {"mode": CutMode.ENCODE}),
+    "fragmented-over-a-border": Case("fragmented", 3_300, 6_450, "copy+encode"),
+    "transport-stream": Case("transport-stream", 1_300, 3_800, "copy+encode"),
 }
 
 

@@ -20,11 +20,15 @@ from clipline.media.video import VideoConfiguration, VideoSets
 
 _PROFILES = {
     # Profile equal to the source's: some decoders take no other (players.md, measured with OpenH264).
-    66: ("baseline", "cabac=0:8x8dct=0:weightp=0"),
-    77: ("main", "cabac=1:8x8dct=0:weightp=0"),
-    100: ("high", "cabac=1:8x8dct=1:weightp=0"),
+    66: ("baseline", "8x8dct=0:weightp=0"),
+    77: ("main", "8x8dct=0:weightp=0"),
+    100: ("high", "8x8dct=1:weightp=0"),
 }
 _HIGH = 100
+
+_ENTROPY = {66: (0, 0), 77: (1, 1), 100: (0, 1)}
+"""cabac of a short and of a long run. Without it a High profile head takes 0.26 s of CPU instead of 0.40 s
+(40 pictures of 1080p) and is a sixth larger, a hundredth of a clip; Main profile demands it."""
 
 _SHORT_RUN = {"preset": "ultrafast", "qp": "16"}
 """The same for every block, so that no rate control saves where it shows: 45.5 dB on pure noise, 50 dB on
@@ -132,8 +136,9 @@ class H264Encoder:
         if colour.full_range:
             context.color_range = 2
         identifier = form.beside.free_identifier() if isinstance(form.beside, AvcConfiguration) else 0
+        is_long = frames > LONG_RUN_FRAMES
         parameters = (
-            f"{tools}:sps-id={identifier}:annexb=0:bframes=0:scenecut=0:open-gop=0:"
+            f"{tools}:cabac={_ENTROPY[sequence.profile][is_long]}:sps-id={identifier}:annexb=0:bframes=0:scenecut=0:open-gop=0:"
             f"keyint={form.keyframe_every}:min-keyint=1:"
             f"ref=1:stitchable=1:nal-hrd=none:aud=0:force-cfr=1:rc-lookahead=0"
         )
@@ -141,7 +146,7 @@ class H264Encoder:
             parameters += f":chromaloc={sequence.chroma_location}"
         if form.beside is not None:
             parameters += f":level={max(sequence.level, 10)}"
-        effort = _LONG_RUN if frames > LONG_RUN_FRAMES else _SHORT_RUN
+        effort = _LONG_RUN if is_long else _SHORT_RUN
         context.options = {**effort, "profile": profile, "x264-params": parameters}
         context.open()
         self._context = context
