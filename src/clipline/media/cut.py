@@ -7,6 +7,7 @@ if not cut.plan.gaps:
 
 from __future__ import annotations
 
+import math
 import time
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
@@ -30,9 +31,11 @@ from clipline.media.ranges import ByteSource, Fetch
 from clipline.media.report import details
 from clipline.media.spans import BlackSpan
 from clipline.media.splice import (
+    UnreadableSource,
     clip_form,
     encode_sound,
     encode_spans,
+    naming_source,
     needed_ranges,
     sample_reader,
     write_clip,
@@ -47,6 +50,8 @@ THUMBNAIL_AT = Fraction(1, 4)
 """How far into the clip the thumbnail picture is shown."""
 
 INDEXES_AT_A_TIME = 4
+NO_RECORDING = "no recording"
+"""The reason of a gap that nothing else explains."""
 
 OnStage = Callable[[str], None]
 """Called with a stage's name when it begins."""
@@ -140,7 +145,7 @@ def prepare(
 
     def gap_reason(gap: Interval) -> str:
         reasons = [reason for span, reason in missing if span & gap]
-        return "; ".join(reasons + unreadable) or "no recording"
+        return "; ".join(reasons + unreadable) or NO_RECORDING
 
     options = PlanOptions(gap_policy, tolerance_ms, mode, gap_reason)
     return Cut(readable, interval, directory, stopwatch, options, hevc_mode)
@@ -211,36 +216,69 @@ class Cut:
         """Make the clip at ``output``, which must not exist, and its thumbnails beside it.
 
         The file is verified against the plan. Where a splice fails, the clip is made again without
-        copying, and ``why`` in the report says so.
+        copying, and ``why`` in the report says so. Where the footage of a recording turns out not to decode,
+        the clip is made again without that recording, which becomes a gap with that reason; under
+        GapPolicy.FAIL, or where nothing is left, UnreadableRecording is raised.
         """
         with ExitStack() as stack:
-            self._stopwatch.begin("fetch")
             fetches: dict[int, Fetch] = {}
-            self._fetch(stack, self.plan, fetches)
-            plan = self._refine(fetches)
-            if plan.decoded != self.plan.decoded:  # a sync sample was no IDR picture
-                self._fetch(stack, plan, fetches)
             pool = stack.enter_context(ThreadPoolExecutor(1, thread_name_prefix="thumbnails"))
-            pictures = None
-            if thumbnails is not None:
-                pictures = pool.submit(_make_thumbnails, plan, fetches, thumbnails, output)
-            try:
-                self._make(plan, fetches, output)
-            except UnreadableRecording:
-                raise
-            except MediaError as error:
-                if not plan.frames_copied:
+            encode_all: str | None = None
+            while True:
+                try:
+                    plan = self._fetch_and_refine(stack, fetches, encode_all)
+                    pictures = None
+                    if thumbnails is not None:
+                        pictures = pool.submit(_make_thumbnails, plan, fetches, thumbnails, output)
+                    self._make(plan, fetches, output)
+                    self._stopwatch.begin("thumbnails")
+                    made = pictures.result() if pictures else {}
+                    break
+                except UnreadableSource as error:
+                    self._leave_out(error)
+                except UnreadableRecording:
                     raise
+                except MediaError as error:
+                    if encode_all or not plan.frames_copied:
+                        raise
+                    encode_all = f"the splice failed: {error}"
                 output.unlink(missing_ok=True)
-                plan = self._refine(fetches, encode_all=f"the splice failed: {error}")
-                self._fetch(stack, plan, fetches)
-                self._make(plan, fetches, output)
-            self._stopwatch.begin("thumbnails")
-            made = pictures.result() if pictures else {}
             self._stopwatch.end()
         form = clip_form(plan, self._hevc_mode)
         found = details(plan, form, self._options, output, self._bytes_read)
         return CutReport(output, made, found | {"audio": self._audio, "notes": self._notes})
+
+    def _fetch_and_refine(self, stack: ExitStack, fetches: dict[int, Fetch], encode_all: str | None) -> Plan:
+        self._stopwatch.begin("fetch")
+        if not fetches:
+            self._fetch(stack, self.plan, fetches)
+        plan = self._refine(fetches, encode_all)
+        if plan.decoded != self.plan.decoded:  # a sync sample was no IDR picture, or it is planned anew
+            self._fetch(stack, plan, fetches)
+        return plan
+
+    def _leave_out(self, error: UnreadableSource) -> None:
+        """Plan without the recording from now on. Raises ``error`` where there may be no gap."""
+        if self._options.gap_policy is GapPolicy.FAIL:
+            raise error
+        left = self._sources[error.source]
+        span = Interval(
+            left.start_ms, max(math.ceil(left.wall_ms(left.index.video.end_pts)), left.start_ms + 1)
+        )
+        known, reason = self._options.gap_reason, str(error)
+
+        def gap_reason(gap: Interval) -> str:
+            if not span & gap:
+                return known(gap)
+            others = known(gap)
+            return reason if others == NO_RECORDING else f"{reason}; {others}"
+
+        self._sources[error.source] = replace(left, left_out=reason)
+        self._options = replace(self._options, gap_reason=gap_reason)
+        try:
+            make_plan(self._sources, self._interval, self._options)
+        except NoFrames:
+            raise error from None
 
     def _fetch(self, stack: ExitStack, plan: Plan, fetches: dict[int, Fetch]) -> None:
         """Ask for what ``plan`` needs beyond what ``fetches`` have asked for already."""
@@ -262,11 +300,16 @@ class Cut:
             video = source.index.video
             sets = configuration(video)
             read = sample_reader(video, fetches[number], partial(self._read_more, number))
+
+            def ask(question: Callable[[bytes], bool], sample: int) -> bool:
+                with naming_source(number, source.name):
+                    return question(read(sample))
+
             return replace(
                 source,
-                can_begin_copy=lambda sample: sets.can_begin_copy(read(sample)),
-                can_begin_decoding=lambda sample: sets.can_begin_decoding(read(sample)),
-                leans_on_before=lambda sample: sets.leans_on_before(read(sample)),
+                can_begin_copy=partial(ask, sets.can_begin_copy),
+                can_begin_decoding=partial(ask, sets.can_begin_decoding),
+                leans_on_before=partial(ask, sets.leans_on_before),
             )
 
         sources = [checked(number, source) for number, source in enumerate(self._sources)]

@@ -105,7 +105,8 @@ def make_plan(
         encode_all = encode_all or "asked for"
     stretches = find_stretches(sources, interval, options.tolerance_ms)
     if not stretches:
-        covered = any(shows_all(source, interval, options.tolerance_ms) for source in sources)
+        there = [source for source in sources if not source.left_out]
+        covered = any(shows_all(source, interval, options.tolerance_ms) for source in there)
         raise NoFrames(f"no frame of any recording lies in {interval}", covered=covered)
     if options.mode is CutMode.KEYFRAME and not encode_all:
         stretches[0] = _begin_at_keyframe(sources[stretches[0].source], stretches[0])

@@ -15,6 +15,7 @@ from typing import NamedTuple
 
 import av
 
+from clipline.contract.errors import UnreadableRecording
 from clipline.contract.modes import HevcMode
 from clipline.media.audio_codec import EncodedAudio, encode_audio
 from clipline.media.decoder import decode
@@ -33,6 +34,27 @@ from clipline.media.video import VideoConfiguration, VideoSets, configuration, r
 _VIDEO, _AUDIO = 0, 1
 _SPOOL, _MEMORY = -1, -2
 """In place of a source's number: the encoder's spool file, and bytes at hand."""
+
+
+class UnreadableSource(UnreadableRecording):
+    """The footage of one recording of a plan can't be read, though its index could."""
+
+    def __init__(self, source: int, message: str) -> None:
+        super().__init__(message)
+        self.source = source
+        """Its place in ``plan.sources``."""
+
+
+@contextmanager
+def naming_source(number: int, name: str) -> Iterator[None]:
+    """What can't be read within is told as the fault of that recording."""
+    try:
+        yield
+    except UnreadableSource:
+        raise
+    except UnreadableRecording as error:
+        message = str(error)
+        raise UnreadableSource(number, message if name in message else f"{name}: {message}") from error
 
 
 def needed_ranges(plan: Plan) -> dict[int, list[ByteRange]]:
@@ -175,7 +197,16 @@ def _pictures(
     video = plan.sources[span.source].index.video
     own = canvas_of(configuration(video).sequence, "", rotation(video))
     read = sample_reader(video, fetches[span.source])
-    return map(Fitter(own, encoder.canvas).fit, decode(video, span.first, span.stop, span.frames, read))
+    return _fitted(plan, span, Fitter(own, encoder.canvas), read)
+
+
+def _fitted(
+    plan: Plan, span: EncodeSpan, fitter: Fitter, read: Callable[[int], bytes]
+) -> Iterator[av.VideoFrame]:
+    source = plan.sources[span.source]
+    with naming_source(span.source, source.name):
+        for frame in decode(source.index.video, span.first, span.stop, span.frames, read):
+            yield fitter.fit(frame)
 
 
 class _Item(NamedTuple):
@@ -211,7 +242,8 @@ def write_clip(
             if source == _SPOOL:
                 copy_bytes(encoded.descriptor, descriptor, offset, length)
             elif source >= 0:
-                fetches[source].copy_to(descriptor, offset, length)
+                with naming_source(source, plan.sources[source].name):
+                    fetches[source].copy_to(descriptor, offset, length)
 
 
 def _pieces(items: Iterable[_Item]) -> Iterator[tuple[int, int, int, bytes]]:
@@ -303,7 +335,8 @@ def _copied_items(
     sets = configuration(video)
     read = sample_reader(video, fetches[span.source])
     for place in syncs:
-        front, skipped = sets.sync_front(read(samples[place]), begins=place == 0)
+        with naming_source(span.source, plan.sources[span.source].name):
+            front, skipped = sets.sync_front(read(samples[place]), begins=place == 0)
         if not skipped and not place:
             break  # a recorder repeats parameter sets before every keyframe or before none
         _, size, source, offset, _ = items[place]

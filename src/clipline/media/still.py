@@ -12,7 +12,7 @@ from clipline.media.decoder import decode
 from clipline.media.plan import Plan
 from clipline.media.ranges import Fetch
 from clipline.media.spans import BlackSpan, CopySpan
-from clipline.media.splice import sample_reader
+from clipline.media.splice import naming_source, sample_reader
 from clipline.media.timeline import Source
 
 
@@ -41,4 +41,5 @@ def picture_at(plan: Plan, fetches: Mapping[int, Fetch], pts: Fraction) -> tuple
     else:
         number = span.frames[place]
     read = sample_reader(video, fetches[span.source])
-    return next(decode(video, first, number + 1, [number], read)), source
+    with naming_source(span.source, source.name):
+        return next(decode(video, first, number + 1, [number], read)), source

@@ -44,6 +44,8 @@ class Source:
     """Whether a picture decoded after a keyframe and shown before it needs what came before."""
     encode_why: str | None = None
     """Why its pictures can't be copied into the clip and are encoded to match; None: they can."""
+    left_out: str | None = None
+    """Why nothing of it may be shown, though its index could be read; None: it may."""
 
     def wall_ms(self, pts: int) -> Fraction:
         """Wall time of a presentation time, milliseconds since the epoch."""
@@ -92,6 +94,8 @@ def find_stretches(sources: Sequence[Source], interval: Interval, tolerance_ms: 
     stretches: list[Stretch] = []
     owned_until = take_from = Fraction(interval.start_ms)
     for number, source in enumerate(sources):
+        if source.left_out:
+            continue
         video = source.index.video
         footage = _Footage(source, tolerance_ms)
         first = footage.place(take_from)

@@ -19,6 +19,7 @@ from clipline.contract.errors import (
     InvalidRequest,
     NoFrames,
     NotFound,
+    UnreadableRecording,
     UnreadableRequest,
 )
 from clipline.contract.interval import Interval
@@ -136,7 +137,17 @@ class ClipGenerator:
             if decision.status is not Status.AVAILABLE or cut is None:
                 return self._decided(job, decision)
             thumbnails = ThumbnailOptions(self._options.thumbnail_sizes, self._options.names.thumbnail_format)
-            report = cut.render(directory / f"{request.clip_id}.mp4", thumbnails)
+            try:
+                report = cut.render(directory / f"{request.clip_id}.mp4", thumbnails)
+            except UnreadableRecording as error:
+                # Its index could be read, its pictures can't: a gap, as any unreadable recording is.
+                gaps = (Gap(request.interval, str(error)),)
+                now_ms = self._services.clock.now_ms()
+                decision = decide(
+                    request.interval, gaps, job.first_asked_ms, now_ms, limits,
+                    anything_there=False, camera=alias,
+                )  # fmt: skip
+                return self._decided(job, decision)
             stages.begin("store")
             known = self._claim(job)
             if known is not None:
