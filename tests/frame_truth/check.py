@@ -114,12 +114,12 @@ class _Clip:
         numbers: list[int | None] = []
         sounds: list[tuple[Fraction, Fraction, bytes]] = []
         copied = 0
-        last_end = 0
         with av.open(str(self._path)) as container:
             video = container.streams.video[0]
             video.codec_context.thread_count = 1
             video.codec_context.options = {"err_detect": "explode"}
             time_base = Fraction(video.time_base)
+            end_s = Fraction(container.duration, av.time_base)
             for packet in container.demux():
                 if packet.stream is not video:
                     if packet.size:
@@ -132,7 +132,6 @@ class _Clip:
                         self._fault("the first sample is no sync sample")
                     packets[packet.pts] = bytes(packet)
                     dts.append(packet.dts)
-                    last_end = max(last_end, packet.pts + (packet.duration or 0))
                     if packet.dts > packet.pts:
                         self._fault(f"a picture is decoded at {packet.dts}, shown at {packet.pts}")
                 for frame in packet.decode():
@@ -150,7 +149,7 @@ class _Clip:
         if any(later <= earlier for earlier, later in pairwise(dts)):
             self._fault("decode times do not increase")
         self._check_numbers(numbers)
-        self._check_details(copied, last_end * time_base)
+        self._check_details(copied, end_s)
 
     def _check_time(self, place: int, due: Due, time_s: Fraction, time_base: Fraction) -> None:
         off_s = time_s - due.time_ms / 1000
@@ -232,7 +231,8 @@ class _Clip:
         if numbers != due:
             self._fault(
                 f"{len(numbers)} pictures are shown, {len(due)} are due; "
-                f"missing {list((wanted - shown).elements())[:6]}, extra {list((shown - wanted).elements())[:6]}"
+                f"missing {list((wanted - shown).elements())[:6]}, "
+                f"extra {list((shown - wanted).elements())[:6]}"
             )
 
     def _check_details(self, copied: int, end_s: Fraction) -> None:
@@ -261,10 +261,15 @@ class _Clip:
 def is_copy(coded: bytes, source: bytes, container: str) -> bool:
     """Whether a picture of a clip is the camera's: its slices, without what a container adds."""
     if container != "mpegts":
-        return coded == source
+        return coded == source or _without_sets(coded) == _without_sets(source)
     return [unit for unit in split_units(coded, 4) if unit[0] & 31 in range(1, 6)] == [
         unit for unit in re.split(b"\0{2,3}\1", source) if unit and unit[0] & 31 in range(1, 6)
     ]
+
+
+def _without_sets(sample: bytes) -> list[bytes]:
+    """Units of an H.264 sample without parameter sets, which a clip has in its sample entry alone."""
+    return [unit for unit in split_units(sample, 4) if unit[0] & 31 not in (7, 8)]
 
 
 def psnr_db(one: Plane, other: Plane, peak: int) -> float:

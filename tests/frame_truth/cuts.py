@@ -1,4 +1,4 @@
-"""Which interval a cut asks for, drawn at random: lengths from one frame to a minute, half of them below 3 s."""
+"""Which interval a cut asks for, drawn at random: from one frame to a minute, half of them below 3 s."""
 
 from __future__ import annotations
 

@@ -255,7 +255,7 @@ def checksum(planes: Sequence[Plane]) -> int:
 
 
 def read_number(luma: Plane) -> int | None:
-    """The number in a picture's strip (``overlay.frame_number``, without its check, in a fiftieth of the time)."""
+    """The number in a picture's strip (``overlay.frame_number`` without its check, fifty times as fast)."""
     height, width = luma.shape
     rows = max(height // 36, 2)
     middle = [height - rows + rows * part // 4 for part in (1, 2, 3)]

@@ -71,7 +71,8 @@ class Spec:
         elif self.timing == "drops":
             at = 0
             for place in range(1, self.frames + 1):
-                at += 1 if dice.random() < 0.9 else dice.randint(2, 20)
+                # Below a second: a longer pause is a gap (GAP_TOLERANCE_MS), see test_odd_footage.py.
+                at += 1 if dice.random() < 0.9 else dice.randint(2, max(min(20, int(self.rate * 9 / 10)), 2))
                 places[place] = Fraction(at)
         times = [self.lead_ticks + (place * step + Fraction(1, 2)).__floor__() for place in places]
         for place in range(1, len(times)):  # coarse ticks: no two pictures at one time

@@ -59,7 +59,8 @@ def test_every_mode_is_exact(mode: HevcMode, recordings: Sequence[Recorded], tmp
     assert [frame.number for frame in show(report.clip)] == expected
     with av.open(str(report.clip)) as container:
         stream = container.streams.video[0]
-        codec, tag, pixel_format = stream.codec_context.name, stream.codec_context.codec_tag, stream.format.name
+        context = stream.codec_context
+        codec, tag, pixel_format = context.name, context.codec_tag, stream.format.name
     if mode is HevcMode.H264:
         assert (codec, tag, pixel_format) == ("h264", "avc1", "yuv420p")
         assert report.details["method"] == "encode"

@@ -64,10 +64,8 @@ def _settings_options(command: _Command) -> _Command:
 
 def _choice(name: str, default: StrEnum, text: str) -> Callable[[_Command], _Command]:
     """An option that takes one of the words of the enum that ``default`` belongs to."""
-    return click.option(
-        name, type=click.Choice([str(one) for one in type(default)]), default=str(default),
-        show_default=True, help=text,
-    )  # fmt: skip
+    choice = click.Choice([str(one) for one in type(default)])
+    return click.option(name, type=choice, default=str(default), show_default=True, help=text)
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})

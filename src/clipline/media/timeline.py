@@ -92,22 +92,26 @@ def find_stretches(sources: Sequence[Source], interval: Interval, tolerance_ms: 
     A source whose pictures pause for longer than ``tolerance_ms`` gives several stretches.
     """
     stretches: list[Stretch] = []
-    owned_until = take_from = Fraction(interval.start_ms)
+    owned_until = take_from = shown_until = Fraction(interval.start_ms)
     for number, source in enumerate(sources):
         if source.left_out:
             continue
-        video = source.index.video
         footage = _Footage(source, tolerance_ms)
+        footage_end = source.wall_ms(source.index.video.end_pts)
         first = footage.place(take_from)
         stop = footage.place(interval.end_ms)
         if first >= stop:
+            if not stretches and footage.wall_ms(0) <= interval.start_ms and footage_end > shown_until:
+                # Its last picture, from before the interval, is on show: what overlaps it comes after.
+                shown_until, take_from = footage_end, footage.owns_until(footage_end)
             continue
-        footage_end = source.wall_ms(video.end_pts)
         holes = footage.holes(first, stop + 1)
         edges = [first, *(place for place in holes if first < place < stop), stop]
         for begin, end in pairwise(edges):
             shown_from = footage.wall_ms(begin if begin in holes else 0)
             shown_to = footage.wall_ms(end - 1) + footage.step_ms if end in holes else footage_end
+            if not stretches and shown_from <= shown_until:
+                shown_from = owned_until
             stretches.append(
                 Stretch(
                     number, source.name, begin, end,
@@ -119,9 +123,7 @@ def find_stretches(sources: Sequence[Source], interval: Interval, tolerance_ms: 
                 )
             )  # fmt: skip
         if footage_end > owned_until:
-            owned_until = footage_end
-            last_lasts = footage_end - footage.wall_ms(len(footage) - 1)
-            take_from = footage_end - min(Fraction(ROUNDING_MS), last_lasts / 2)
+            owned_until, take_from = footage_end, footage.owns_until(footage_end)
     return stretches
 
 
@@ -157,6 +159,11 @@ class _Footage:
     def place(self, wall_ms: Fraction | int) -> int:
         """Of the first frame that is not before ``wall_ms``."""
         return bisect_left(self._shown, self._source.ticks(wall_ms), key=self._video.pts.__getitem__)
+
+    def owns_until(self, footage_end_ms: Fraction) -> Fraction:
+        """From when on other recordings give the frames, where this one ends at ``footage_end_ms``."""
+        last_lasts = footage_end_ms - self.wall_ms(len(self) - 1)
+        return footage_end_ms - min(Fraction(ROUNDING_MS), last_lasts / 2)
 
     def holes(self, first: int, stop: int) -> Sequence[int]:
         """Those of the places ``[first, stop)`` before which no frame was shown for too long."""
