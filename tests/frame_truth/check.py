@@ -19,6 +19,7 @@ from frame_truth.cuts import Asked
 from frame_truth.expect import Due, Expectation, expect
 from frame_truth.footage import Recorded, checksum, planes_of, read_number
 from frame_truth.pictures import Plane
+from media.boxes import read_movie
 
 from clipline.contract.errors import CliplineError, NoFrames
 from clipline.media.cut import Candidate, prepare
@@ -119,7 +120,6 @@ class _Clip:
             video.codec_context.thread_count = 1
             video.codec_context.options = {"err_detect": "explode"}
             time_base = Fraction(video.time_base)
-            end_s = Fraction(container.duration, av.time_base)
             for packet in container.demux():
                 if packet.stream is not video:
                     if packet.size:
@@ -149,7 +149,7 @@ class _Clip:
         if any(later <= earlier for earlier, later in pairwise(dts)):
             self._fault("decode times do not increase")
         self._check_numbers(numbers)
-        self._check_details(copied, end_s)
+        self._check_details(copied, _end_s(self._path))
 
     def _check_time(self, place: int, due: Due, time_s: Fraction, time_base: Fraction) -> None:
         off_s = time_s - due.time_ms / 1000
@@ -265,6 +265,12 @@ def is_copy(coded: bytes, source: bytes, container: str) -> bool:
     return [unit for unit in split_units(coded, 4) if unit[0] & 31 in range(1, 6)] == [
         unit for unit in re.split(b"\0{2,3}\1", source) if unit and unit[0] & 31 in range(1, 6)
     ]
+
+
+def _end_s(path: Path) -> Fraction:
+    """When the clip ends, by its video's edit list."""
+    movie = read_movie(path)
+    return Fraction(sum(duration for duration, _ in movie.video.edits), movie.timescale)
 
 
 def _without_sets(sample: bytes) -> list[bytes]:

@@ -214,8 +214,10 @@ def read(path: Path, spec: Spec, start_ms: int, first_number: int) -> Recorded:
     assert len(pts) == spec.frames == len(packets), f"{path.name} has {len(pts)} pictures of {spec.frames}"
     assert pts == sorted(packets)
     zero = Fraction(0)
-    if spec.container in {"mpegts", "matroska"}:
-        # There zero is the container's earliest start (cutting.md, 10).
+    if spec.container == "matroska":
+        pass  # zero is zero, unless the recording begins far from it
+    elif spec.container == "mpegts":
+        # There zero is the container's earliest start, that of its audio included.
         zero = min(pts[0] * time_base, min((begin for begin, _, _ in sounds), default=pts[0] * time_base))
     else:
         drawn = [time * Fraction(1, spec.timescale) for time in spec.pts[:-1]]

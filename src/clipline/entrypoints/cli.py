@@ -20,6 +20,7 @@ from clipline import __version__
 from clipline.contract.coverage import GapPolicy
 from clipline.contract.errors import CliplineError, ConfigurationError, UnreadableRequest
 from clipline.contract.modes import CutMode, HevcMode
+from clipline.entrypoints.clip_lines import print_cut
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -105,9 +106,7 @@ def app(context: click.Context, verbose: bool) -> None:
     "before --start on. editlist: the same, what comes before --start hidden by an edit list.",
 )
 @_choice("--hevc-mode", HevcMode.H264, "HEVC recordings: encode to h264, splice (copy), or encode to hevc.")
-@click.option(
-    "--timestamp-format", metavar="FORMAT", help="Of the time in file names, in strptime's notation."
-)
+@click.option("--timestamp-format", metavar="FORMAT", help="Of times in file names, in strptime's notation.")
 @click.option("--overwrite", is_flag=True, help="Replace FILE where it exists.")
 @_as_json
 def cut(
@@ -126,7 +125,7 @@ def cut(
     overwrite: bool,
     as_json: bool,
 ) -> None:
-    """Cut a clip out of recordings in files, with exactly the frames from --start up to --end.
+    """Cut a clip out of recordings: exactly the frames from --start up to --end.
 
     RECORDING is a FILE whose name tells when it starts, or FILE@TIME.
     """
@@ -158,8 +157,6 @@ def cut(
     if as_json:
         print(json.dumps(document, indent=2))
     elif document["status"] == "CLIP_AVAILABLE":
-        from clipline.entrypoints.clip_lines import print_cut
-
         print_cut(document)
     else:
         _fail(document["reason"], 4)
