@@ -225,7 +225,8 @@ def read(path: Path, spec: Spec, start_ms: int, first_number: int) -> Recorded:
         off = [time * time_base - planned for time, planned in zip(pts, drawn, strict=True)]
         worst = max(abs(one) for one in off)
         # Fragmented files without an edit list begin as late as their pictures are reordered, or their sound.
-        assert is_fragmented(spec) or worst <= Fraction(1, 1000), f"{path.name}: FFmpeg sees a picture {worst} s off"
+        is_exact = worst <= Fraction(1, 1000)
+        assert is_exact or is_fragmented(spec), f"{path.name}: FFmpeg sees a picture {worst} s off"
     last_s = max(max(ends), pts[-1] + 1) * time_base
     if max(ends) <= pts[-1]:
         last_s = pts[-1] * time_base + 1 / spec.rate
