@@ -70,7 +70,10 @@ RECORDINGS: Mapping[str, MakeRecordings] = {
     "gap": _two(after_ms=1_500),
     "fragmented": lambda directory: record(
         directory,
-        replace(_PLAIN, muxer_options=(("movflags", "frag_keyframe+empty_moov+default_base_moof"),)),
+        # Without sound: FFmpeg puts its priming before the first picture, and no edit list says so.
+        replace(
+            _PLAIN, audio=False, muxer_options=(("movflags", "frag_keyframe+empty_moov+default_base_moof"),)
+        ),
         recordings=2,
     ),
     "transport-stream": _one(replace(_PLAIN, container="mpegts")),
