@@ -70,7 +70,7 @@ RECORDINGS: Mapping[str, MakeRecordings] = {
     "gap": _two(after_ms=1_500),
     "fragmented": lambda directory: record(
         directory,
-        # Without sound: FFmpeg puts its priming before the first picture, and no edit list says so.
+        # Without sound: with it FFmpeg shows the first picture 21 ms longer, all others come late by that.
         replace(
             _PLAIN, audio=False, muxer_options=(("movflags", "frag_keyframe+empty_moov+default_base_moof"),)
         ),
