@@ -9,19 +9,22 @@ from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from fractions import Fraction
-from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
 import av
 import numpy as np
 from frame_truth.cuts import Asked
-from frame_truth.expect import Due, Expectation, expect
+from frame_truth.expect import Due, Expectation, begin_at_keyframe, expect
 from frame_truth.footage import Recorded, checksum, planes_of, read_number
 from frame_truth.pictures import Plane
+from frame_truth.sounds import Heard, sound_faults
+from frame_truth.specs import Spec
 from media.boxes import read_movie
+from media.structure import Sample, faults
 
 from clipline.contract.errors import CliplineError, NoFrames
+from clipline.contract.modes import CutMode
 from clipline.media.cut import Candidate, prepare
 from clipline.media.parameter_sets import split_units
 from clipline.media.ranges import LocalSource
@@ -60,8 +63,9 @@ def check_cut(recordings: Sequence[Recorded], asked: Asked, tolerance_ms: int, d
     began = time.monotonic()
     try:
         cut = prepare(
-            candidates, asked.interval, directory, gap_policy=asked.policy, tolerance_ms=tolerance_ms
-        )
+            candidates, asked.interval, directory, gap_policy=asked.policy, tolerance_ms=tolerance_ms,
+            mode=asked.mode, hevc_mode=asked.hevc_mode,
+        )  # fmt: skip
         report = cut.render(clip)
     except NoFrames as error:
         verdict.empty = not due.pictures
@@ -80,7 +84,10 @@ def check_cut(recordings: Sequence[Recorded], asked: Asked, tolerance_ms: int, d
         return verdict
     if len(cut.plan.gaps) != due.gaps:
         verdict.faults.append(f"{len(cut.plan.gaps)} gaps are told, {due.gaps} are due")
-    _Clip(clip, recordings, due, report.details, verdict).check()
+    if asked.mode is CutMode.KEYFRAME:
+        due = begin_at_keyframe(due, recordings, report.details["firstFrameTimestampInMs"])
+    hides = asked.mode is CutMode.EDITLIST
+    _Clip(clip, recordings, due, report.details, verdict, hides=hides).check()
     return verdict
 
 
@@ -88,10 +95,17 @@ class _Clip:
     """A clip as FFmpeg plays it, against what is due."""
 
     def __init__(
-        self, path: Path, recordings: Sequence[Recorded], due: Expectation, details: Any, verdict: Verdict
+        self,
+        path: Path,
+        recordings: Sequence[Recorded],
+        due: Expectation,
+        details: Any,
+        verdict: Verdict,
+        *,
+        hides: bool,
     ) -> None:
         self._path, self._recordings, self._due = path, recordings, due
-        self._details, self._verdict = details, verdict
+        self._details, self._verdict, self._hides = details, verdict, hides
         self._told = 0
 
     def check(self) -> None:
@@ -111,29 +125,16 @@ class _Clip:
 
     def _play(self) -> None:
         packets: dict[int, bytes] = {}
-        dts: list[int] = []
         numbers: list[int | None] = []
-        sounds: list[tuple[Fraction, Fraction, bytes]] = []
-        copied = 0
+        shown: dict[int, tuple[bool, int | None]] = {}
         with av.open(str(self._path)) as container:
             video = container.streams.video[0]
             video.codec_context.thread_count = 1
             video.codec_context.options = {"err_detect": "explode"}
             time_base = Fraction(video.time_base)
-            for packet in container.demux():
-                if packet.stream is not video:
-                    if packet.size:
-                        begin = packet.pts * Fraction(packet.time_base)
-                        end = begin + (packet.duration or 0) * Fraction(packet.time_base)
-                        sounds.append((begin, end, bytes(packet)))
-                    continue
+            for packet in container.demux(video):
                 if packet.size:
-                    if not packets and not packet.is_keyframe:
-                        self._fault("the first sample is no sync sample")
                     packets[packet.pts] = bytes(packet)
-                    dts.append(packet.dts)
-                    if packet.dts > packet.pts:
-                        self._fault(f"a picture is decoded at {packet.dts}, shown at {packet.pts}")
                 for frame in packet.decode():
                     place = len(numbers)
                     planes = list(planes_of(frame))
@@ -145,11 +146,26 @@ class _Clip:
                     if place < len(self._due.pictures):
                         due = self._due.pictures[place]
                         self._check_time(place, due, frame.pts * time_base, time_base)
-                        copied += self._check_picture(place, due, frame, planes, number, packets[frame.pts])
-        if any(later <= earlier for earlier, later in pairwise(dts)):
-            self._fault("decode times do not increase")
+                        is_copied = self._check_picture(place, due, frame, planes, number, packets[frame.pts])
+                        shown[frame.pts] = is_copied, due.recording
         self._check_numbers(numbers)
-        self._check_details(copied, _end_s(self._path))
+        movie = read_movie(self._path)
+        end_s = Fraction(sum(duration for duration, _ in movie.video.edits), movie.timescale)
+        self._check_details(sum(is_copied for is_copied, _ in shown.values()), end_s)
+        hidden = (True, self._due.pictures[0].recording)  # by the edit list, which is copied
+        samples = [Sample(data, *shown.get(pts, hidden)) for pts, data in packets.items()]
+        for fault in faults(movie, samples, hides=self._hides):
+            self._fault(fault)
+        for fault in sound_faults(self._path, self._heard(), self._due.end_ms):
+            self._fault(fault)
+
+    def _heard(self) -> list[Heard]:
+        found = []
+        for stretch in self._due.stretches:
+            one, zero = self._recordings[stretch.recording], stretch.zero_ms
+            from_ms, until_ms = stretch.first_ms - zero, stretch.until_ms - zero
+            found.append(Heard(one.loudness, from_ms, until_ms, zero, one.sounds))
+        return found
 
     def _check_time(self, place: int, due: Due, time_s: Fraction, time_base: Fraction) -> None:
         off_s = time_s - due.time_ms / 1000
@@ -172,7 +188,7 @@ class _Clip:
             return False
         one = self._recordings[due.recording]
         wanted = one.first_number + due.place
-        same_bytes = is_copy(coded, one.packets[due.place], one.spec.container)
+        same_bytes = is_copy(coded, one.packets[due.place], one.spec)
         if number != wanted:
             self._verdict.wrong += 1
             self._tell(place, f"it carries number {number}, {wanted} is due")
@@ -197,18 +213,18 @@ class _Clip:
         source = one.luma[source_place]
         luma, least = planes[0], LEAST_PSNR_DB
         full = frame.format.name.startswith("yuvj") or frame.color_range == 2
-        adapted = (
-            source.shape != luma.shape
-            or source.dtype != luma.dtype
-            or full != one.spec.pixel_format.startswith("yuvj")
-        )
+        was_full = one.spec.pixel_format.startswith("yuvj")
+        scaled = source.shape != luma.shape
+        adapted = scaled or source.dtype != luma.dtype or full != was_full
         if adapted:
+            source = _adapt(source, was_full, luma, full)
+        if scaled:
             least = LEAST_SCALED_DB
-            source = _adapt(source, one.spec.pixel_format.startswith("yuvj"), luma, full)
         peak = 1023 if luma.dtype == np.uint16 else 255
         quality = psnr_db(source, luma, peak)
-        if not adapted:
+        if not scaled:
             self._verdict.worst_psnr_db = min(self._verdict.worst_psnr_db, quality)
+        if not adapted:
             small = np.stack([plane[::2, ::2] for plane in planes[1:]])
             if small.shape == one.chroma[source_place].shape:
                 colour = psnr_db(one.chroma[source_place], small, peak)
@@ -239,7 +255,8 @@ class _Clip:
         details, verdict, due = self._details, self._verdict, self._due
         verdict.copied, verdict.encoded = details["framesCopied"], details["framesEncoded"]
         pictures = sum(one.recording is not None for one in due.pictures)
-        if copied != verdict.copied or verdict.copied + verdict.encoded != pictures:
+        hidden = verdict.copied + verdict.encoded - pictures if self._hides else 0
+        if copied + hidden != verdict.copied or verdict.copied + verdict.encoded != pictures + hidden:
             self._fault(
                 f"{copied} pictures of {pictures} are the camera's bytes; "
                 f"told: {verdict.copied} copied, {verdict.encoded} encoded"
@@ -258,24 +275,26 @@ class _Clip:
             self._fault(f"partial is {details['partial']} with {due.gaps} gaps")
 
 
-def is_copy(coded: bytes, source: bytes, container: str) -> bool:
-    """Whether a picture of a clip is the camera's: its slices, without what a container adds."""
-    if container != "mpegts":
+def is_copy(coded: bytes, source: bytes, spec: Spec) -> bool:
+    """Whether a picture of a clip is the camera's: its slices, without what a container or a splice adds."""
+    if spec.encoder == "libx265":
+        return coded == source or _hevc_slices(coded) == _hevc_slices(source)
+    if spec.container != "mpegts":
         return coded == source or _without_sets(coded) == _without_sets(source)
     return [unit for unit in split_units(coded, 4) if unit[0] & 31 in range(1, 6)] == [
         unit for unit in re.split(b"\0{2,3}\1", source) if unit and unit[0] & 31 in range(1, 6)
     ]
 
 
-def _end_s(path: Path) -> Fraction:
-    """When the clip ends, by its video's edit list."""
-    movie = read_movie(path)
-    return Fraction(sum(duration for duration, _ in movie.video.edits), movie.timescale)
-
-
 def _without_sets(sample: bytes) -> list[bytes]:
     """Units of an H.264 sample without parameter sets, which a clip has in its sample entry alone."""
     return [unit for unit in split_units(sample, 4) if unit[0] & 31 not in (7, 8)]
+
+
+def _hevc_slices(sample: bytes) -> list[tuple[int, bytes]]:
+    """(NAL unit type, the rest) of an HEVC sample's slices; a splice turns CRA into BLA_N_LP."""
+    kinds = [(unit[0] >> 1 & 63, unit[1:]) for unit in split_units(sample, 4) if unit]
+    return [(18 if kind == 21 else kind, rest) for kind, rest in kinds if kind < 32]
 
 
 def psnr_db(one: Plane, other: Plane, peak: int) -> float:

@@ -1,4 +1,4 @@
-"""Which interval a cut asks for, drawn at random: from one frame to a minute, half of them below 3 s."""
+"""What a cut asks for, drawn at random: from one frame to a minute, half of them below 3 s."""
 
 from __future__ import annotations
 
@@ -12,6 +12,10 @@ from frame_truth.specs import FootageSet
 
 from clipline.contract.coverage import GapPolicy
 from clipline.contract.interval import Interval
+from clipline.contract.modes import CutMode, HevcMode
+
+_MODES = {CutMode.EXACT: 16, CutMode.ENCODE: 2, CutMode.KEYFRAME: 1, CutMode.EDITLIST: 1}
+"""How often each is drawn, of twenty."""
 
 
 @dataclass(frozen=True)
@@ -20,6 +24,8 @@ class Asked:
 
     interval: Interval
     policy: GapPolicy
+    mode: CutMode = CutMode.EXACT
+    hevc_mode: HevcMode = HevcMode.H264
 
 
 def draw_cut(seed: str, number: str, footage: FootageSet, recordings: Sequence[Recorded]) -> Asked:
@@ -55,4 +61,6 @@ def draw_cut(seed: str, number: str, footage: FootageSet, recordings: Sequence[R
             start = dice.randrange(first_ms, last_ms)
     start = min(max(start, first_ms), last_ms - 1)
     end = max(min(start + length_ms, last_ms), start + 1)
-    return Asked(Interval(start, end), dice.choice(footage.policies))
+    policy = dice.choice(footage.policies)
+    mode = dice.choices(list(_MODES), list(_MODES.values()))[0]
+    return Asked(Interval(start, end), policy, mode, dice.choice(list(HevcMode)))

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from bisect import bisect_left
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from fractions import Fraction
 
 from frame_truth.footage import Recorded
@@ -105,3 +105,26 @@ def expect(
             pictures.append(Due(None, 0, covered_until - zero))
     first_wall, last_wall = (walls[0], walls[-1]) if walls else (None, None)
     return Expectation(pictures, stretches, end, gaps, first_wall, last_wall)
+
+
+def begin_at_keyframe(due: Expectation, recordings: Sequence[Recorded], begin_ms: int) -> Expectation:
+    """``due``, but begun with the keyframe at wall time ``begin_ms`` (to the millisecond).
+
+    Unchanged where there is none; the caller compares the beginning with what was told.
+    """
+    first = due.pictures[0]
+    if first.recording is None:
+        return due
+    one = recordings[first.recording]
+    begin = next((key for key in one.keys if round(one.walls_ms[key]) == begin_ms), first.place)
+    if begin >= first.place:
+        return due
+    walls = one.walls_ms[begin : first.place + 1]
+    shift = walls[-1] - walls[0]
+    before = [Due(first.recording, begin + place, wall - walls[0]) for place, wall in enumerate(walls[:-1])]
+    stretches = [replace(stretch, zero_ms=stretch.zero_ms - shift) for stretch in due.stretches]
+    stretches[0] = replace(stretches[0], first_ms=walls[0])
+    return replace(
+        due, pictures=[*before, *(replace(one, time_ms=one.time_ms + shift) for one in due.pictures)],
+        stretches=stretches, end_ms=due.end_ms + shift, first_wall_ms=walls[0],
+    )  # fmt: skip

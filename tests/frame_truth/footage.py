@@ -17,6 +17,7 @@ from zlib import crc32
 import av
 import numpy as np
 from frame_truth.pictures import Painter, Plane
+from frame_truth.sounds import STEP_MS, Loudness, loudness
 from frame_truth.specs import FootageSet, Sound, Spec
 from media.boxes import read_movie
 
@@ -58,6 +59,7 @@ class Recorded:
     extradata: bytes
     sounds: Sequence[tuple[Fraction, Fraction, bytes]]
     """(begin, end, coded) of each audio frame; wall time, milliseconds."""
+    loudness: Loudness | None
 
 
 def make_set(footage: FootageSet, directory: Path) -> list[Recorded]:
@@ -118,13 +120,15 @@ def write(path: Path, spec: Spec, first_number: int) -> None:
 
 
 class _SoundTrack:
-    """Noise, another in each audio frame."""
+    """Noise, another in each audio frame, of a loudness that changes every few milliseconds."""
 
     def __init__(self, container: av.container.OutputContainer, sound: Sound, spec: Spec) -> None:
         stream = container.add_stream(sound.codec, rate=sound.rate, layout=sound.layout)
         assert isinstance(stream, av.AudioStream)
         self._container, self._stream, self._sound = container, stream, sound
         self._dice = np.random.default_rng(spec.seed)
+        steps = math.ceil(spec.end_ms / STEP_MS) + 400
+        self._loudness = 10 ** np.random.default_rng([spec.seed, 1]).uniform(-1.2, 0, steps)
         self._at = sound.late_ms * sound.rate // 1000
         self._end = math.floor((spec.end_ms - sound.early_ms) * sound.rate / 1000)
         stream.codec_context.time_base = Fraction(1, sound.rate)
@@ -146,7 +150,13 @@ class _SoundTrack:
     def _write(self, samples: int) -> None:
         channels = self._stream.codec_context.channels
         shape = (channels, samples) if self._form.endswith("p") else (1, channels * samples)
-        noise = self._dice.integers(-3000, 3000, shape, dtype=np.int16)
+        per_channel = (self._at + np.arange(samples)) * 1000 // (self._sound.rate * STEP_MS)
+        gain = (
+            self._loudness[per_channel]
+            if channels == shape[0]
+            else self._loudness[np.repeat(per_channel, channels)]
+        )
+        noise = (self._dice.integers(-9000, 9000, shape, dtype=np.int16) * gain).astype(np.int16)
         data = (
             noise.astype(np.float32) / 32768
             if "flt" in self._form
@@ -242,6 +252,7 @@ def read(path: Path, spec: Spec, start_ms: int, first_number: int) -> Recorded:
         [packets[time] for time in order],
         [place for place, time in enumerate(order) if time in keys], extradata,
         [(start_ms + (b - zero) * 1000, start_ms + (e - zero) * 1000, data) for b, e, data in sounds],
+        loudness(path, start_ms - zero * 1000),
     )  # fmt: skip
 
 

@@ -107,9 +107,6 @@ KINDS: Mapping[str, Callable[[str, Dice], FootageSet]] = {
     ),
 }  # fmt: skip
 
-NOT_YET: frozenset[str] = frozenset()
-"""Kinds that the engine can't cut yet: drawn only where they are asked for by name."""
-
 
 def draw_set(kind: str, seed: str, number: int) -> FootageSet:
     """The ``number``-th set of ``kind`` under ``seed``: the same wherever it is drawn."""

@@ -18,14 +18,16 @@ from collections import defaultdict
 from collections.abc import Iterator, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
 from concurrent.futures.process import BrokenProcessPool
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from multiprocessing import get_context
 from pathlib import Path
 
 from frame_truth.check import Verdict, check_cut
 from frame_truth.cuts import draw_cut
 from frame_truth.footage import make_set
-from frame_truth.kinds import KINDS, NOT_YET, draw_set
+from frame_truth.kinds import KINDS, draw_set
+
+from clipline.contract.modes import CutMode
 
 CUTS_PER_SET = 25
 _HANGS_S = 300
@@ -40,6 +42,8 @@ class Task:
     kind: str
     number: int
     places: Sequence[int]
+    mode: CutMode | None = None
+    """Instead of the one drawn."""
 
 
 @dataclass(frozen=True)
@@ -69,25 +73,28 @@ def run_task(task: Task) -> list[Outcome]:
             faulthandler.dump_traceback_later(_HANGS_S, exit=True)
             cut = f"{name}.{place}"
             asked = draw_cut(task.seed, cut, footage, recordings)
+            if task.mode is not None:
+                asked = replace(asked, mode=task.mode)
             verdict = check_cut(recordings, asked, footage.tolerance_ms, Path(directory))
             start_ms = asked.interval.start_ms - footage.start_ms
             about = (
                 f"{start_ms} to {start_ms + asked.interval.duration_ms} ms after the first recording's start "
-                f"({asked.interval}), {asked.policy}, tolerance {footage.tolerance_ms} ms\n{footage}"
+                f"({asked.interval}), {asked.mode}, {asked.policy}, tolerance {footage.tolerance_ms} ms, "
+                f"HEVC_MODE {asked.hevc_mode}\n{footage}"
             )
             outcomes.append(Outcome(task.kind, cut, about if verdict.faults else "", verdict))
     faulthandler.cancel_dump_traceback_later()
     return outcomes
 
 
-def tasks(seed: str, cuts: int, kinds: Sequence[str], per_set: int) -> Iterator[Task]:
+def tasks(seed: str, cuts: int, kinds: Sequence[str], per_set: int, mode: CutMode | None) -> Iterator[Task]:
     """Every kind in turn, until there are ``cuts``."""
     number = 0
     while cuts > 0:
         for kind in kinds:
             take = min(per_set, cuts)
             if take > 0:
-                yield Task(seed, kind, number, range(take))
+                yield Task(seed, kind, number, range(take), mode)
             cuts -= take
         number += 1
 
@@ -137,15 +144,16 @@ def main() -> int:
     parser.add_argument("--jobs", type=int, default=2)
     parser.add_argument("--kind", action="append", choices=list(KINDS), help="these kinds alone")
     parser.add_argument("--only", help="kind/set.place: this cut alone")
+    parser.add_argument("--mode", type=CutMode, choices=list(CutMode), help="instead of the ones drawn")
     parser.add_argument("--per-set", type=int, default=CUTS_PER_SET, help="cuts of each set of footage")
     options = parser.parse_args()
     if options.only:
         kind, _, rest = options.only.partition("/")
         number, _, place = rest.partition(".")
-        work = [Task(options.seed, kind, int(number), [int(place)])]
+        work = [Task(options.seed, kind, int(number), [int(place)], options.mode)]
     else:
-        kinds = options.kind or [kind for kind in KINDS if kind not in NOT_YET]
-        work = list(tasks(options.seed, options.n, kinds, options.per_set))
+        kinds = options.kind or list(KINDS)
+        work = list(tasks(options.seed, options.n, kinds, options.per_set, options.mode))
     total = sum(len(task.places) for task in work)
     outcomes: list[Outcome] = []
     began = told = time.monotonic()

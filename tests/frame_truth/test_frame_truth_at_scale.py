@@ -33,7 +33,7 @@ def test_random_cuts_of_every_kind() -> None:
 
 
 @pytest.mark.timeout(300)
-@pytest.mark.parametrize(("seed", "only"), CUTS, ids=[f"{seed}-{only}" for seed, only in CUTS])
-def test_what_was_wrong_once(seed: str, only: str) -> None:
-    done = run("--seed", seed, "--only", only)
+@pytest.mark.parametrize(("seed", "only", "mode"), CUTS, ids=["-".join(cut[:2]) for cut in CUTS])
+def test_what_was_wrong_once(seed: str, only: str, mode: str) -> None:
+    done = run("--seed", seed, "--only", only, "--mode", mode)
     assert done.returncode == 0, done.stdout[-6_000:]
