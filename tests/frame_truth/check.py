@@ -32,6 +32,8 @@ from clipline.media.ranges import LocalSource
 LEAST_PSNR_DB = 45.0
 LEAST_SCALED_DB = 28.0
 """Of a picture that was scaled to another size by someone else's scaler than ours."""
+_SAME_SHAPE_PX = 2
+"""A shape that is off by no more fills the picture."""
 _MOST_TOLD = 4
 """Pictures of one clip that a report names one by one."""
 
@@ -137,7 +139,7 @@ class _Clip:
                     packets[packet.pts] = bytes(packet)
                 for frame in packet.decode():
                     place = len(numbers)
-                    planes = list(planes_of(frame))
+                    planes = self._content(place, list(planes_of(frame)))
                     shift = 2 if planes[0].dtype == np.uint16 else 0
                     number = read_number(planes[0] >> shift if shift else planes[0])
                     numbers.append(number)
@@ -158,6 +160,25 @@ class _Clip:
             self._fault(fault)
         for fault in sound_faults(self._path, self._heard(), self._due.end_ms):
             self._fault(fault)
+
+    def _content(self, place: int, planes: list[Plane]) -> list[Plane]:
+        """What a picture shows without the black frame that one of another shape comes in."""
+        if place >= len(self._due.pictures) or (number := self._due.pictures[place].recording) is None:
+            return planes
+        spec = self._recordings[number].spec
+        height, width = planes[0].shape
+        wide = min(round(height * spec.width / spec.height), width)
+        high = min(round(width * spec.height / spec.width), height)
+        if max(width - wide, height - high) <= _SAME_SHAPE_PX:
+            return planes
+        left, top = (width - wide) // 2 & ~1, (height - high) // 2 & ~1
+        if (
+            max(planes[0][: max(top - 2, 0)].max(initial=0), planes[0][:, : max(left - 2, 0)].max(initial=0))
+            > 30
+        ):
+            self._tell(place, "its frame is not black")
+        luma = planes[0][top : top + (high & ~1), left : left + (wide & ~1)]
+        return [luma, *(plane[top // 2 :, left // 2 :] for plane in planes[1:])]
 
     def _heard(self) -> list[Heard]:
         found = []

@@ -9,4 +9,5 @@ CUTS = (
     ("7", "overlaps/0.0", "exact"),  # a doubled frame just behind an overlap
     ("7", "sound-opus/0.0", "exact"),  # a last audio frame that FFmpeg leaves out
     ("m2", "hevc-10-bit/0.2", "exact"),  # ten bits encoded with eight, at 44.7 dB
+    ("t1", "open-gop/1.18", "keyframe"),  # a hidden first picture, for the one asked is decoded before others
 )

@@ -30,7 +30,7 @@ _MARGIN = 30
 _SILENT_DB, _LOUDER_DB = -55.0, 9.0
 """Below this nothing sounds; between mono and stereo, and codecs, loudness may differ by that much."""
 _COPIED_OFF_MS = 2
-"""Or half an audio frame, where that is more: a join whose frames overlap is resolved within it."""
+"""Or an audio frame, where that is more: a join whose frames overlap is resolved within it."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -115,7 +115,8 @@ def sound_faults(path: Path, heard: Sequence[Heard], end_ms: Fraction) -> Iterat
     yield from _packet_faults(packets, heard, end_ms)
     made = loudness(path, Fraction(0))
     if made is None:
-        yield "its sound does not decode"
+        if end_ms >= max(end - begin for begin, end, _ in packets):  # FFmpeg shows no frame in part
+            yield "its sound does not decode"
         return
     got, _ = made.bins(Fraction(0), count)
     yield from _loudness_faults(_decibels(wanted), sounding, _decibels(got))
@@ -154,7 +155,7 @@ def _packet_faults(
     for begin, _, data in packets:
         if data in due and len(data) > 32:  # silence repeats itself
             off = min((begin - at for at in due[data]), key=abs)
-            if abs(off) > max(longest / 2, _COPIED_OFF_MS):
+            if abs(off) >= max(longest, _COPIED_OFF_MS):
                 yield f"the audio frame at {float(begin):.1f} ms is {float(off):+.1f} ms off"
                 break
 

@@ -94,13 +94,12 @@ def snap_to_keyframe(source: Source, frames: Sequence[int]) -> Sequence[int]:
     if source.encode_why:
         return frames
     video = source.index.video
-    first_pts = video.pts[frames[0]]
+    shown, pts_of = video.shown, video.pts.__getitem__
+    first_pts = pts_of(frames[0])
     for begin in reversed(_syncs(video, 0, min(frames) + 1)):
-        if video.pts[begin] <= first_pts and source.can_begin_copy(begin):
-            before = [number for number in range(begin, max(frames)) if video.pts[number] < first_pts]
-            dropped = _left_out(source, begin, max(frames), {*before, *frames})
-            kept = (number for number in before if number not in dropped)
-            return [*sorted(kept, key=video.pts.__getitem__), *frames]
+        if pts_of(begin) <= first_pts and source.can_begin_copy(begin):
+            place, until = (bisect_left(shown, pts, key=pts_of) for pts in (pts_of(begin), first_pts))
+            return [*(number for number in shown[place:until] if number >= begin), *frames]
     return frames
 
 
