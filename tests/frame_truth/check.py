@@ -325,11 +325,13 @@ def psnr_db(one: Plane, other: Plane, peak: int) -> float:
 
 
 def _adapt(source: Plane, source_full: bool, like: Plane, like_full: bool) -> Plane:
-    """Luma scaled to another size, depth or range by FFmpeg's scaler."""
+    """Luma in another range, and scaled to another size or depth by FFmpeg's scaler."""
+    if source_full != like_full:
+        unit = 4 if source.dtype == np.uint16 else 1
+        levels = source.astype(np.float32) / unit
+        levels = (levels - 16) * 255 / 219 if like_full else levels * 219 / 255 + 16
+        source = np.clip(np.round(levels * unit), 0, 256 * unit - 1).astype(source.dtype)
     frame = av.VideoFrame.from_ndarray(source, "gray10le" if source.dtype == np.uint16 else "gray")
     height, width = like.shape
-    made = frame.reformat(
-        width, height, "gray10le" if like.dtype == np.uint16 else "gray", interpolation="BICUBIC",
-        src_color_range=2 if source_full else 1, dst_color_range=2 if like_full else 1,
-    )  # fmt: skip
-    return next(planes_of(made))
+    form = "gray10le" if like.dtype == np.uint16 else "gray"
+    return next(planes_of(frame.reformat(width, height, form, interpolation="BICUBIC")))

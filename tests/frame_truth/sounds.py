@@ -30,7 +30,7 @@ _MARGIN = 30
 _SILENT_DB, _LOUDER_DB = -55.0, 9.0
 """Below this nothing sounds; between mono and stereo, and codecs, loudness may differ by that much."""
 _COPIED_OFF_MS = 2
-"""Or an audio frame, where that is more: a join whose frames overlap is resolved within it."""
+"""Or an audio frame, where that is more: a join at which frames overlap is resolved within it."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -119,7 +119,8 @@ def sound_faults(path: Path, heard: Sequence[Heard], end_ms: Fraction) -> Iterat
             yield "its sound does not decode"
         return
     got, _ = made.bins(Fraction(0), count)
-    yield from _loudness_faults(_decibels(wanted), sounding, _decibels(got))
+    most_lag = max(end - begin for begin, end, _ in packets) / BIN_MS
+    yield from _loudness_faults(_decibels(wanted), sounding, _decibels(got), float(most_lag))
 
 
 def _packets(path: Path) -> list[tuple[Fraction, Fraction, bytes]]:
@@ -165,7 +166,7 @@ def _decibels(energy: NDArray[np.float64]) -> NDArray[np.float64]:
 
 
 def _loudness_faults(
-    wanted: NDArray[np.float64], sounding: NDArray[np.bool_], got: NDArray[np.float64]
+    wanted: NDArray[np.float64], sounding: NDArray[np.bool_], got: NDArray[np.float64], most_lag: float
 ) -> Iterator[str]:
     if len(sounding) < 2 * _MARGIN + 1:
         return
@@ -180,14 +181,16 @@ def _loudness_faults(
     while first + _WINDOW <= len(wanted):
         window = slice(first, first + _WINDOW)
         if throughout[window].all():
-            if fault := _window_fault(wanted[window], got, first):
+            if fault := _window_fault(wanted[window], got, first, most_lag):
                 yield fault
                 return
             first += 4 * _WINDOW
         first += _MARGIN
 
 
-def _window_fault(wanted: NDArray[np.float64], got: NDArray[np.float64], first: int) -> str | None:
+def _window_fault(
+    wanted: NDArray[np.float64], got: NDArray[np.float64], first: int, most_lag: float
+) -> str | None:
     off_db = abs(got[first : first + len(wanted)].mean() - wanted.mean())
     if off_db > _LOUDER_DB:
         return f"at {first * BIN_MS} ms it is {off_db:.0f} dB louder or lower than the recording"
@@ -198,6 +201,6 @@ def _window_fault(wanted: NDArray[np.float64], got: NDArray[np.float64], first: 
         likeness = float(np.corrcoef(wanted, got[first + shift : first + shift + len(wanted)])[0, 1])
         if likeness > best:
             best, lag = likeness, shift
-    if abs(lag) * BIN_MS > 3 * BIN_MS or best < 0.6:
+    if abs(lag) >= max(most_lag, 3) or best < 0.6:
         return f"at {first * BIN_MS} ms its sound is {lag * BIN_MS:+d} ms off (likeness {best:.2f})"
     return None

@@ -14,9 +14,10 @@ from fractions import Fraction
 import av
 
 from clipline.contract.errors import UnsupportedMedia
+from clipline.media.audio_spans import EncodedSound, SilentSound, SoundPiece
 from clipline.media.decoder import make_packet
 from clipline.media.index import Track
-from clipline.media.plan_audio import LEAD_IN, LEAD_OUT, AudioPlan, EncodedSound, SilentSound, SoundPiece
+from clipline.media.plan_audio import LEAD_IN, LEAD_OUT, AudioPlan
 from clipline.media.sound import AAC_FRAME, AudioFormat, aac_format, audio_format
 
 _LAYOUTS = {1: "mono", 2: "stereo", 3: "3.0", 4: "4.0", 5: "5.0", 6: "5.1"}

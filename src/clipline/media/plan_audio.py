@@ -26,6 +26,7 @@ from dataclasses import dataclass, replace
 from fractions import Fraction
 from itertools import pairwise
 
+from clipline.media.audio_spans import AudioSpan, CopiedSound, EncodedSound, SilentSound, SoundPiece
 from clipline.media.index import Track
 from clipline.media.sound import AAC_FRAME, AudioFormat, aac_target, audio_format
 from clipline.media.timeline import Source, Stretch
@@ -43,52 +44,6 @@ _JITTER_S = Fraction(1, 100)
 
 LEAD_IN, LEAD_OUT = 2, 1
 """Frames that are encoded before and after a run: real sound, so that windows that overlap match."""
-
-
-@dataclass(frozen=True, eq=False)
-class CopiedSound:
-    """Frames ``[first, stop)`` of a source, byte for byte."""
-
-    source: int
-    first: int
-    stop: int
-    begin_s: Fraction
-    """Output time of the first frame, as of all spans; it may lie before 0."""
-    ends_s: Fraction
-    """When the last one ends."""
-
-
-@dataclass(frozen=True, eq=False)
-class SoundPiece:
-    """What to decode: frames ``[first, stop)`` of a source, heard in ``[from_s, until_s)`` of the clip."""
-
-    source: int
-    first: int
-    stop: int
-    zero_s: Fraction
-    """Output time of the source's own zero."""
-    from_s: Fraction
-    until_s: Fraction
-
-
-@dataclass(frozen=True, eq=False)
-class EncodedSound:
-    """``frames`` new AAC frames made of ``pieces``, silent where none of them sounds."""
-
-    begin_s: Fraction
-    frames: int
-    pieces: Sequence[SoundPiece]
-
-
-@dataclass(frozen=True, eq=False)
-class SilentSound:
-    """``frames`` frames of silence."""
-
-    begin_s: Fraction
-    frames: int
-
-
-AudioSpan = CopiedSound | EncodedSound | SilentSound
 
 
 @dataclass(frozen=True, eq=False)
@@ -348,6 +303,10 @@ class _Layout:
                     first += 1
                 if first == part.stop:
                     continue
+                if part.at_s(first) < last_s + half_s:
+                    without_s = counted_s - (ended_s - last_s)
+                    if self._frames(part.at_s(first) - without_s) == 0 and self._drop_last_frame(last_s):
+                        counted_s, ended_s, last_s = without_s, last_s, last_s - self._frame_s
                 frames = self._frames(part.at_s(first) - counted_s)
                 begin_s = part.at_s(first)
                 off_s = begin_s - ended_s - frames * self._frame_s
@@ -365,6 +324,15 @@ class _Layout:
         else:
             self._fill(ended_s, max(self._frames(end_s - ended_s), 0))
         return self._spans
+
+    def _drop_last_frame(self, begins_s: Fraction) -> bool:
+        """Leave out the last frame, of which less than half sounds before the next run takes over: recordings
+        end with such a frame, and with it everything after the join would be late."""
+        span = self._spans[-1]
+        if not isinstance(span, CopiedSound) or span.stop - span.first < 2:
+            return False
+        self._spans[-1] = replace(span, stop=span.stop - 1, ends_s=begins_s)
+        return True
 
     def _frames(self, time_s: Fraction) -> int:
         """Whole frames nearest to a time."""

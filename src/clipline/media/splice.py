@@ -18,6 +18,7 @@ import av
 from clipline.contract.errors import UnreadableRecording
 from clipline.contract.modes import HevcMode
 from clipline.media.audio_codec import EncodedAudio, encode_audio
+from clipline.media.audio_spans import CopiedSound
 from clipline.media.decoder import decode
 from clipline.media.encoder import Encoder, EncoderFormat, beside, free_standing, make_encoder
 from clipline.media.fit import Fitter, canvas_of
@@ -25,7 +26,6 @@ from clipline.media.index import Track
 from clipline.media.mux import AUDIO_HEADER, Chunk, OutputTrack, file_head, visual_entry
 from clipline.media.parameter_sets import SequenceParameters
 from clipline.media.plan import Plan
-from clipline.media.plan_audio import CopiedSound
 from clipline.media.ranges import ByteRange, Fetch, copy_bytes, runs
 from clipline.media.sound import aac_entry, clip_entry
 from clipline.media.spans import BlackSpan, CopySpan, EncodeSpan
