@@ -112,6 +112,13 @@ def test_the_profile_is_the_sources(made: Made) -> None:
         assert one.chroma_location == source.chroma_location
 
 
+def test_a_decoder_keeps_as_many_pictures_throughout(made: Made) -> None:
+    """Where it changes, those that wait for their turn may be dropped (H.264, section C.4.4)."""
+    if made.recordings[0].footage.b_frames and made.copied:
+        parsed = [parse_sps(unit) for unit in made.sets[0]]
+        assert len({(one.reference_frames, one.order_type) for one in parsed}) == 1
+
+
 def _source_sps(recorded: Recorded) -> bytes:
     return read_avcc(avcc(read_movie(recorded.path).video))[1][0]
 

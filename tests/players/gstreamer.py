@@ -5,17 +5,12 @@ from __future__ import annotations
 import re
 import shutil
 import subprocess
-from collections.abc import Sequence
 from dataclasses import dataclass
 from fractions import Fraction
 from pathlib import Path
 
 import av
-from media.boxes import read_avcc, read_movie
-from media.test_structure import avcc
 from players.pictures import number_in
-
-from clipline.media.parameter_sets import split_units
 
 DECODERS = {
     "openh264dec": "OpenH264, which shares no code with FFmpeg",
@@ -23,7 +18,6 @@ DECODERS = {
 }
 _LONGEST_S = 60
 _PTS = re.compile(r"last-message = chain .*? pts: (\d+):(\d+):(\d+)\.(\d{9})")
-_START_CODE = b"\0\0\0\1"
 
 
 @dataclass(frozen=True, eq=False)
@@ -86,10 +80,3 @@ def number(picture: Decoded, width: int, height: int) -> int | None:
     """The frame number; None where the picture is black."""
     row = height - max(height // 36, 2) // 2
     return number_in(picture.i420[row * width : (row + 1) * width])
-
-
-def write_stream(clip: Path, samples: Sequence[bytes], to: Path) -> None:
-    """Samples of a clip as a bare stream, with the clip's parameter sets before them."""
-    _, sps, pps, _ = read_avcc(avcc(read_movie(clip).video))
-    units = [*sps, *pps, *(unit for sample in samples for unit in split_units(sample, 4))]
-    to.write_bytes(b"".join(_START_CODE + unit for unit in units))

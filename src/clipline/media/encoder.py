@@ -9,6 +9,7 @@ from typing import NamedTuple
 
 import av
 from av.codec.context import Flags
+from av.video.frame import PictureType
 
 from clipline.contract.errors import UnsupportedMedia
 from clipline.contract.modes import HevcMode
@@ -71,6 +72,8 @@ class EncoderFormat:
     """By how many degrees, clockwise, players turn the track's pictures."""
     beside: VideoConfiguration | None = None
     """What the pictures refer to that they stand beside; None: they stand alone."""
+    beside_reordered: bool = False
+    """Whether those wait for their turn: they are decoded in another order than they are shown in."""
 
     @property
     def keyframe_every(self) -> int:
@@ -79,9 +82,11 @@ class EncoderFormat:
         return max(round(seconds * self.frame_rate), 1)
 
 
-def beside(sets: VideoConfiguration, frame_rate: Fraction, rotation: int) -> EncoderFormat:
-    """Of pictures that stand in one track with those that refer to ``sets``."""
-    return EncoderFormat(sets.codec, sets.sequence, frame_rate, rotation, sets)
+def beside(
+    sets: VideoConfiguration, frame_rate: Fraction, rotation: int, *, reordered: bool
+) -> EncoderFormat:
+    """Of pictures that stand in one track with those that refer to ``sets``; ``reordered``: these wait."""
+    return EncoderFormat(sets.codec, sets.sequence, frame_rate, rotation, sets, reordered)
 
 
 def free_standing(
@@ -102,6 +107,19 @@ def free_standing(
 
 def _pixel_format(sequence: SequenceParameters) -> str:
     return "yuvj420p" if sequence.colour.full_range else "yuv420p"
+
+
+def _buffering(form: EncoderFormat) -> str:
+    """x264's options for what a decoder has to keep: no more than one picture, or as much as the source.
+
+    Where the size of the picture buffer changes at an IDR picture, a decoder may drop those that wait for
+    their turn (H.264, sections 7.4.3 and C.4.4, no_output_of_prior_pics_flag); OpenH264 does, and
+    puts those in order by pic_order_cnt_type 0 alone (players.md). x264 writes that type where B-frames
+    are allowed. One reference frame is searched all the same.
+    """
+    if not form.beside_reordered:
+        return "bframes=0"
+    return f"bframes=1:b-adapt=0:dpb-size={form.sequence.reference_frames}"
 
 
 class EncodedSample(NamedTuple):
@@ -138,8 +156,8 @@ class H264Encoder:
         identifier = form.beside.free_identifier() if isinstance(form.beside, AvcConfiguration) else 0
         is_long = frames > LONG_RUN_FRAMES
         parameters = (
-            f"{tools}:cabac={_ENTROPY[sequence.profile][is_long]}:sps-id={identifier}:annexb=0:bframes=0:scenecut=0:open-gop=0:"
-            f"keyint={form.keyframe_every}:min-keyint=1:"
+            f"{tools}:cabac={_ENTROPY[sequence.profile][is_long]}:sps-id={identifier}:annexb=0:scenecut=0:open-gop=0:"
+            f"keyint={form.keyframe_every}:min-keyint=1:{_buffering(form)}:"
             f"ref=1:stitchable=1:nal-hrd=none:aud=0:force-cfr=1:rc-lookahead=0"
         )
         if sequence.chroma_location is not None:
@@ -150,6 +168,7 @@ class H264Encoder:
         context.options = {**effort, "profile": profile, "x264-params": parameters}
         context.open()
         self._context = context
+        self._keyframe_every = form.keyframe_every
         self.configuration: VideoSets = parse_avcc(context.extradata or b"")
         misfit = self.configuration.sequence.fits(sequence)
         if misfit and form.beside is not None:
@@ -159,7 +178,8 @@ class H264Encoder:
         """One sample a frame, in order. Frames have the form of ``canvas``."""
         for number, frame in enumerate(frames):
             frame.pts, frame.time_base = number, self._context.time_base
-            frame.pict_type = 0  # the decoder left its own type there; x264 would obey it
+            # x264 obeys what stands there, what the decoder left; and of its own it may write B-frames.
+            frame.pict_type = PictureType.P if number % self._keyframe_every else PictureType.NONE
             yield from self._samples(frame)
         yield from self._samples(None)
 

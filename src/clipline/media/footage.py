@@ -153,7 +153,7 @@ def _write(path: Path, start_ms: int, footage: Footage, camera: str, on_progress
     if footage.moov_first:
         options["movflags"] = "+".join(filter(None, (options.get("movflags"), "faststart")))
     with av.open(str(path), "w", format=footage.container, options=options) as container:
-        video = _video_stream(container, footage)
+        video = video_stream(container, footage)
         sound = _Sound(container, start_ms, footage.audio_codec) if footage.audio else None
 
         def write(frame: av.VideoFrame, time_s: Fraction) -> None:
@@ -186,7 +186,8 @@ def _write(path: Path, start_ms: int, footage: Footage, camera: str, on_progress
             sound.finish(footage.frames / footage.frame_rate)
 
 
-def _video_stream(container: av.container.OutputContainer, footage: Footage) -> av.VideoStream:
+def video_stream(container: av.container.OutputContainer, footage: Footage) -> av.VideoStream:
+    """A stream of ``container`` that encodes as ``footage`` says."""
     rate = footage.frame_rate
     group = max(round(footage.gop_s * rate), 1)
     stream = container.add_stream(footage.encoder, rate=rate)

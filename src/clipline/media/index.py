@@ -71,14 +71,15 @@ class Track:
     def shown(self) -> Sequence[int]:
         """Sample numbers in presentation order, without those before or after the edit list's part."""
         pts = self.pts
-        if self._in_order:
+        if self.in_order:
             shown = range(bisect_left(pts, 0), bisect_left(pts, self.end_pts))
             return [number for number in shown if number not in self.hidden] if self.hidden else shown
         order = sorted(range(len(pts)), key=pts.__getitem__)
         return [n for n in order if 0 <= pts[n] < self.end_pts and n not in self.hidden]
 
     @cached_property
-    def _in_order(self) -> bool:
+    def in_order(self) -> bool:
+        """Whether samples are decoded in the order they are shown in."""
         return isinstance(self.pts, range) or all(map(operator.lt, self.pts, self.pts[1:]))
 
     def locate(self, first: int, stop: int) -> list[tuple[int, int]]:

@@ -67,6 +67,8 @@ class SequenceParameters:
     chroma_location: int | None
     frame_num_bits: int = 4
     """Of frame_num in slice headers."""
+    order_type: int = 0
+    """pic_order_cnt_type; 2: pictures are decoded in the order they are shown in."""
 
     def fits(self, other: SequenceParameters) -> str | None:
         """Why pictures of both can't stand in one track (None: they can)."""
@@ -124,7 +126,7 @@ def parse_sps(unit: bytes) -> SequenceParameters:
         raise UnreadableRecording(f"a sequence parameter set claims pictures of {width}x{height}")
     return SequenceParameters(
         identifier, profile, constraints, level, chroma, bit_depth, reference_frames, width, height,
-        crop, progressive, sample_aspect, colour, chroma_location, frame_num_bits,
+        crop, progressive, sample_aspect, colour, chroma_location, frame_num_bits, order_type,
     )  # fmt: skip
 
 

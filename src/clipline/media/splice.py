@@ -128,7 +128,7 @@ def clip_form(plan: Plan, hevc_mode: HevcMode) -> ClipForm:
     rate = _frame_rate(plan)
     if not copied:
         return ClipForm(track, None, free_standing(sets, rate, rotation(track), hevc_mode))
-    return ClipForm(track, sets, beside(sets, rate, rotation(track)))
+    return ClipForm(track, sets, beside(sets, rate, rotation(track), reordered=not track.in_order))
 
 
 def _frame_rate(plan: Plan) -> Fraction:
