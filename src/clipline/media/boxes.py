@@ -28,6 +28,10 @@ class Box:
         """Of the whole box."""
         return self.header_bytes + len(self.body)
 
+    def copy(self) -> Box:
+        """The same box, which does not hold on to the buffer around it."""
+        return Box(self.kind, memoryview(bytes(self.body)), self.header_bytes)
+
     def children(self, skip_bytes: int = 0) -> Iterator[Box]:
         """The boxes inside, after ``skip_bytes`` of the box's own fields."""
         return parse_boxes(self.body[skip_bytes:])

@@ -18,7 +18,7 @@ from itertools import pairwise
 
 from clipline.contract.errors import UnreadableRecording, UnsupportedMedia
 from clipline.media.boxes import Box
-from clipline.media.sample_table import Samples, shifted
+from clipline.media.sample_table import Samples, packed_times, shifted
 
 _MOST_EDITS = 1000
 _NORMAL_SPEED = 0x10000
@@ -60,8 +60,8 @@ class Placed:
         """Only these samples, in order; none of them is hidden."""
         return replace(
             self,
-            decode_times=[self.decode_times[number] for number in numbers],
-            pts=[self.pts[number] for number in numbers],
+            decode_times=packed_times(map(self.decode_times.__getitem__, numbers)),
+            pts=packed_times(map(self.pts.__getitem__, numbers)),
             hidden=frozenset(),
         )
 
@@ -188,8 +188,8 @@ def _place_several(samples: Samples, parts: Sequence[Part]) -> Placed:
     last = parts[-1]
     if last.media_stop is not None and end > last.media_stop + last.shift + last.slack:
         end = last.media_stop + last.shift
-    decode_times = list(map(operator.add, samples.decode_times, shifts))
-    return Placed(decode_times, pts, end, frozenset(hidden))
+    decode_times = packed_times(map(operator.add, samples.decode_times, shifts))
+    return Placed(decode_times, packed_times(pts), end, frozenset(hidden))
 
 
 def _place_in_half_ticks(samples: Samples, parts: Sequence[Part]) -> Placed:

@@ -10,7 +10,7 @@ from itertools import accumulate
 
 from clipline.contract.errors import MediaError, UnreadableRecording, UnsupportedMedia
 from clipline.media.boxes import Box
-from clipline.media.sample_table import MAX_SAMPLES, Samples
+from clipline.media.sample_table import MAX_SAMPLES, Samples, packed_times
 
 MAX_FRAGMENT_SAMPLES = 1_000_000
 
@@ -256,8 +256,9 @@ def join(before: Samples | None, fragments: Iterable[Fragment], track: int, size
             if len(sizes) > min(MAX_SAMPLES, size_bytes):
                 raise UnreadableRecording(f"its fragments claim more than {len(sizes) - there} samples")
     return Samples(
-        sizes, durations, decode_times, pts, None if len(sync) == len(sizes) else sync,
-        chunk_first, chunk_offsets, frozenset(descriptions), missing_from,
+        sizes, packed_times(durations), packed_times(decode_times), packed_times(pts),
+        None if len(sync) == len(sizes) else array("I", sync),
+        array("I", chunk_first), chunk_offsets, frozenset(descriptions), missing_from,
     )  # fmt: skip
 
 

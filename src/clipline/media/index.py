@@ -10,6 +10,7 @@ start plus its presentation time.
 from __future__ import annotations
 
 import operator
+from array import array
 from bisect import bisect_left, bisect_right
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -73,9 +74,11 @@ class Track:
         pts = self.pts
         if self.in_order:
             shown = range(bisect_left(pts, 0), bisect_left(pts, self.end_pts))
-            return [number for number in shown if number not in self.hidden] if self.hidden else shown
+            if not self.hidden:
+                return shown
+            return array("I", (number for number in shown if number not in self.hidden))
         order = sorted(range(len(pts)), key=pts.__getitem__)
-        return [n for n in order if 0 <= pts[n] < self.end_pts and n not in self.hidden]
+        return array("I", (n for n in order if 0 <= pts[n] < self.end_pts and n not in self.hidden))
 
     @cached_property
     def in_order(self) -> bool:

@@ -119,7 +119,7 @@ class Movie:
         _check_references(information)
         table = information.need("stbl")
         movie_timescale = _timescale(self.moov.need("mvhd"))
-        entries = list(table.need("stsd").children(8))
+        entries = [entry.copy() for entry in table.need("stsd").children(8)]
         frame_bytes = constant_size(table, entries[0]) if entries else 0
         return MovieTrack(
             identifier,

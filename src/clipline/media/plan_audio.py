@@ -240,7 +240,9 @@ def _frame_ticks(whole: _Part) -> Sequence[int]:
     steps = [after - before for before, after in pairwise(track.pts)]
     usual = Counter(steps).most_common(1)[0][0] if steps else track.end_pts - track.pts[0]
     longest = max(usual, math.floor(_LONGEST_PACKET_S * track.timescale))
-    following = [*track.pts[1:], track.end_pts][whole.first : whole.stop]
+    following = track.pts[whole.first + 1 : whole.stop + 1]
+    if whole.stop == len(track):
+        following = [*following, track.end_pts]
     frames = zip(track.pts[whole.first : whole.stop], following, strict=True)
     return [after - before if after - before <= longest else usual for before, after in frames]
 

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import operator
 from array import array
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
-from itertools import accumulate, chain, pairwise, repeat
+from itertools import accumulate, chain, islice, pairwise, repeat
 
 from clipline.contract.errors import UnreadableRecording
 from clipline.media.audio_groups import group
@@ -18,7 +18,11 @@ MAX_SAMPLES = 10_000_000
 
 @dataclass(frozen=True, eq=False)
 class Samples:
-    """A track's samples, in decode order. Times are media times: ticks before any edit list."""
+    """A track's samples, in decode order. Times are media times: ticks before any edit list.
+
+    An hour has 100,000 samples and more: what is told of each is a range or packed in an array, since a
+    list of numbers takes ten times as much memory.
+    """
 
     sizes: Sequence[int]
     """Bytes."""
@@ -50,23 +54,32 @@ class Samples:
 
     def select(self, numbers: Sequence[int]) -> Samples:
         """Only these, in order; each becomes a chunk of its own. All must be sync samples."""
-        offsets = [
-            offset
-            for first, stop, start in zip(
-                self.chunk_first, self.chunk_first[1:], self.chunk_offsets, strict=False
-            )
-            for offset in accumulate(self.sizes[first : stop - 1], initial=start)
-        ]
+        offsets = array(
+            "Q",
+            (
+                offset
+                for (first, stop), start in zip(pairwise(self.chunk_first), self.chunk_offsets, strict=False)
+                for offset in accumulate(self.sizes[first : stop - 1], initial=start)
+            ),
+        )
         return replace(
             self,
-            sizes=[self.sizes[number] for number in numbers],
-            durations=[self.durations[number] for number in numbers],
-            decode_times=[self.decode_times[number] for number in numbers],
-            pts=[self.pts[number] for number in numbers],
+            sizes=array("I", map(self.sizes.__getitem__, numbers)),
+            durations=packed_times(map(self.durations.__getitem__, numbers)),
+            decode_times=packed_times(map(self.decode_times.__getitem__, numbers)),
+            pts=packed_times(map(self.pts.__getitem__, numbers)),
             sync=None,
             chunk_first=range(len(numbers) + 1),
-            chunk_offsets=[offsets[number] for number in numbers],
+            chunk_offsets=array("Q", map(offsets.__getitem__, numbers)),
         )
+
+
+def packed_times(times: Iterable[int]) -> array[int]:
+    """``times`` in 8 bytes each. Raises UnreadableRecording where one does not fit."""
+    try:
+        return array("q", times)
+    except OverflowError:
+        raise UnreadableRecording("it has a time that no clock shows, beyond 64 bits") from None
 
 
 def shifted(times: Sequence[int], shift: int) -> Sequence[int]:
@@ -75,7 +88,7 @@ def shifted(times: Sequence[int], shift: int) -> Sequence[int]:
         return times
     if isinstance(times, range):
         return range(times.start + shift, times.stop + shift, times.step)
-    return list(map(operator.add, times, repeat(shift)))
+    return packed_times(map(operator.add, times, repeat(shift)))
 
 
 def parse_samples(table: Box, size_bytes: int, frame_bytes: int = 0) -> Samples:
@@ -108,7 +121,11 @@ def _grouped_samples(table: Box, size_bytes: int, frame_bytes: int) -> Samples:
     if offsets:
         last = max(range(len(offsets)), key=offsets.__getitem__)
         _check_end(offsets[last] + sum(sizes[firsts[last] : firsts[last + 1]]), size_bytes)
-    return Samples(sizes, durations, times, times, None, firsts, offsets, descriptions)
+    decode_times = packed_times(times)
+    return Samples(
+        array("I", sizes), packed_times(durations), decode_times, decode_times, None,
+        array("I", firsts), offsets, descriptions,
+    )  # fmt: skip
 
 
 class CutOff(UnreadableRecording):
@@ -133,7 +150,7 @@ def _sizes(table: Box, size_bytes: int) -> Sequence[int]:
     if not uniform:
         return box.table("I", 12, count)
     _check_end(uniform * count, size_bytes)
-    return [uniform] * count
+    return array("I", [uniform]) * count
 
 
 def _check_count(box: Box, count: int) -> None:
@@ -147,7 +164,7 @@ def _compact_sizes(box: Box, width: int, count: int) -> Sequence[int]:
     if width != 4:
         raise UnreadableRecording(f"the stz2 box has sizes of {width} bits; 4, 8 or 16 are possible")
     pairs = box.table("B", 12, (count + 1) // 2)
-    return list(chain.from_iterable((pair >> 4, pair & 15) for pair in pairs))[:count]
+    return array("B", chain.from_iterable((pair >> 4, pair & 15) for pair in pairs))[:count]
 
 
 def _decode_times(table: Box, count: int) -> tuple[Sequence[int], Sequence[int]]:
@@ -157,13 +174,16 @@ def _decode_times(table: Box, count: int) -> tuple[Sequence[int], Sequence[int]]
     numbers = box.table("I", 8, entries * 2)
     if entries == 1 and numbers[0] >= count and numbers[1]:
         delta = numbers[1]
-        return [delta] * count, range(0, count * delta, delta)
-    durations: list[int] = []
-    for run, delta in zip(numbers[::2], numbers[1::2], strict=True):
-        durations.extend(repeat(delta, min(run, count - len(durations))))
+        return array("I", [delta]) * count, range(0, count * delta, delta)
+    durations = array("I", islice(_expanded(numbers[::2], numbers[1::2]), count))
     if len(durations) != count:
         raise UnreadableRecording(f"the stts box times {len(durations)} samples of {count}")
-    return durations, list(accumulate(durations, initial=0))[:count]
+    return durations, packed_times(islice(accumulate(durations, initial=0), count))
+
+
+def _expanded(runs: Iterable[int], values: Iterable[int]) -> Iterable[int]:
+    """Each of ``values`` as often as ``runs`` say."""
+    return chain.from_iterable(map(repeat, values, runs))
 
 
 def _presentation_times(table: Box, decode_times: Sequence[int]) -> Sequence[int]:
@@ -173,11 +193,8 @@ def _presentation_times(table: Box, decode_times: Sequence[int]) -> Sequence[int
         return decode_times
     (entries,) = box.unpack("I", 4)
     numbers = box.table("i", 8, entries * 2)
-    offsets: list[int] = []
-    for run, offset in zip(numbers[::2], numbers[1::2], strict=True):
-        offsets.extend(repeat(offset, min(max(run, 0), len(decode_times) - len(offsets))))
-    offsets.extend(repeat(0, len(decode_times) - len(offsets)))
-    return list(map(operator.add, decode_times, offsets))
+    offsets = chain(_expanded(numbers[::2], numbers[1::2]), repeat(0))
+    return packed_times(map(operator.add, decode_times, offsets))
 
 
 def _sync(table: Box, count: int) -> Sequence[int] | None:
@@ -186,13 +203,13 @@ def _sync(table: Box, count: int) -> Sequence[int] | None:
     if box is None:
         return None
     (entries,) = box.unpack("I", 4)
-    sync = [number - 1 for number in box.table("I", 8, entries)]
-    if any(a >= b for a, b in pairwise(sync)) or (sync and not 0 <= sync[0] <= sync[-1] < count):
+    numbers = box.table("I", 8, entries)
+    if any(a >= b for a, b in pairwise(numbers)) or (numbers and not 1 <= numbers[0] <= numbers[-1] <= count):
         raise UnreadableRecording("the stss box lists samples that are not there")
-    return sync
+    return array("I", (number - 1 for number in numbers))
 
 
-def _chunks(table: Box, count: int) -> tuple[list[int], array[int], frozenset[int]]:
+def _chunks(table: Box, count: int) -> tuple[Sequence[int], array[int], frozenset[int]]:
     """``stsc`` and ``stco`` or ``co64``, sections 8.7.4 and 8.7.5.
 
     (first sample of each chunk, offset of each chunk, numbers of the sample descriptions used)
@@ -211,8 +228,12 @@ def _chunks(table: Box, count: int) -> tuple[list[int], array[int], frozenset[in
     lengths = list(map(operator.sub, firsts[1:], firsts))
     if firsts[0] != 1 or min(lengths, default=1) < 1 or min(counts, default=1) < 1:
         raise UnreadableRecording("the stsc box does not fit the chunks")
-    per_chunk = list(chain.from_iterable(map(repeat, counts, lengths)))
-    chunk_first = list(accumulate(per_chunk, initial=0))
-    if chunk_first[-1] != count:
-        raise UnreadableRecording(f"the chunks hold {chunk_first[-1]} samples of {count}")
+    held = sum(map(operator.mul, counts, lengths))
+    if held != count:
+        raise UnreadableRecording(f"the chunks hold {held} samples of {count}")
+    chunk_first: Sequence[int]
+    if entries == 1:
+        chunk_first = range(0, count + 1, counts[0])
+    else:
+        chunk_first = array("I", accumulate(_expanded(lengths, counts), initial=0))
     return chunk_first, offsets, frozenset(numbers[2::3])

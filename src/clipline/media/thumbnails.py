@@ -73,7 +73,8 @@ def encode_picture(frame: av.VideoFrame, width: int, height: int, picture_format
         scaled.pts, scaled.time_base = 0, context.time_base
         scaled.pict_type = 0
         packets = [*context.encode(scaled), *context.encode(None)]
+        del scaled, context  # 15 MB for a picture 3000 pixels wide
     except (av.FFmpegError, ValueError) as error:
         raise MediaError(f"a thumbnail of {width}x{height} as {picture_format}: {error}") from error
-    picture = b"".join(bytes(packet) for packet in packets)
-    return recompress(picture) if picture_format == "png" else picture
+    (packet,) = packets
+    return recompress(memoryview(packet)) if picture_format == "png" else bytes(packet)

@@ -21,6 +21,9 @@ from clipline.media.video import configuration
 _INDEX_ONLY = {"probesize": "32", "codec_whitelist": "none"}
 """The index tells all that is asked; otherwise FFmpeg decodes pictures to find out more."""
 
+_MAPPED_FRAMES = 128
+"""After so many the pages that were looked at are let go: those of a mapped file count as memory."""
+
 _AUDIO_SLACK_S = Fraction(1, 100)
 """Silence before the audio is told in ticks of the video."""
 
@@ -121,6 +124,8 @@ def _check_units(path: Path, video: Track) -> None:
     unwanted = {SPS, PPS} if sets.codec == "h264" else set()
     with path.open("rb") as file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as data:
         for number, (offset, size) in enumerate(video.locate(0, len(video))):
+            if number % _MAPPED_FRAMES == 0:
+                data.madvise(mmap.MADV_DONTNEED)
             at = offset
             while at < offset + size:
                 unit = at + length_bytes
