@@ -67,6 +67,8 @@ class SequenceParameters:
     chroma_location: int | None
     frame_num_bits: int = 4
     """Of frame_num in slice headers."""
+    counts_frames: bool = False
+    """Whether frame_num goes up by one at each reference picture: gaps in it are losses."""
 
     def fits(self, other: SequenceParameters) -> str | None:
         """Why pictures of both can't stand in one track (None: they can)."""
@@ -108,7 +110,7 @@ def parse_sps(unit: bytes) -> SequenceParameters:
         for _ in range(min(bits.ue(), 255)):
             bits.se()
     reference_frames = bits.ue()
-    bits.u(1)  # gaps_in_frame_num_value_allowed_flag
+    gaps_allowed = bits.flag()  # gaps_in_frame_num_value_allowed_flag
     columns, rows = bits.ue() + 1, bits.ue() + 1
     progressive = bits.flag()
     if not progressive:
@@ -125,6 +127,7 @@ def parse_sps(unit: bytes) -> SequenceParameters:
     return SequenceParameters(
         identifier, profile, constraints, level, chroma, bit_depth, reference_frames, width, height,
         crop, progressive, sample_aspect, colour, chroma_location, frame_num_bits,
+        counts_frames=not gaps_allowed and chroma < 3,
     )  # fmt: skip
 
 
