@@ -17,6 +17,7 @@ from clipline.media.parameter_sets import (
     PPS,
     SPS,
     AvcConfiguration,
+    SequenceParameters,
     is_entry,
     is_idr,
     parse_sps,
@@ -32,7 +33,7 @@ _HEVC_SETS, _HEVC_DELIMITER = range(32, 35), 35
 _HEVC_ENTRIES, _HEVC_IDR = range(16, 22), range(19, 21)
 """NAL unit types of ITU-T H.265, table 7-1."""
 _START_CODE = b"\0\0\1"
-_SLICES = range(1, 6)
+_SLICES, _IDR_SLICE = range(1, 6), 5
 """NAL unit types of coded slices, table 7-1."""
 
 
@@ -60,8 +61,12 @@ class AvcSamples:
         """(unit type, identifier) and the set."""
         self.changed = False
         """Whether the last picture came with another set under an identifier in use."""
-        self._frame_num_bits: dict[int, int | None] = {}
-        """By picture parameter set: where a slice header says that it is a field; None: it can't be one."""
+        self.follows = True
+        """Whether the last picture follows the one before it, as far as their frame numbers tell."""
+        self._sequences: dict[int, SequenceParameters | None] = {}
+        """By picture parameter set."""
+        self._reference_number: int | None = None
+        """``frame_num`` of the last reference picture; None: it isn't known."""
 
     def begin_with(self, configuration: AvcConfiguration) -> None:
         """Take the sets that the container gives."""
@@ -81,7 +86,7 @@ class AvcSamples:
                 kept.append(unit)
                 if kind in _SLICES and not has_picture:
                     has_picture = True
-                    self._refuse_fields(unit)
+                    self._read_header(unit)
         return join_units(kept), has_picture
 
     def _learn(self, unit: bytes) -> None:
@@ -96,35 +101,45 @@ class AvcSamples:
         elif known is not None:
             self.changed = True
         self._sets[key] = unit
-        self._frame_num_bits.clear()
+        self._sequences.clear()
 
     def _goes_with_others(self, unit: bytes, known: bytes | None) -> bool:
         """Whether pictures of a new sequence parameter set can stand beside those of the others."""
         others = [other for (kind, _), other in self._sets.items() if kind == SPS]
         return known is None and all(parse_sps(unit).fits(parse_sps(other)) is None for other in others)
 
-    def _refuse_fields(self, unit: bytes) -> None:
-        """Each field a picture of its own (section 7.4.3): two samples would be shown as one."""
+    def _read_header(self, unit: bytes) -> None:
+        """Of a picture's first slice (section 7.3.3).
+
+        Raises UnsupportedMedia for a field that is a picture of its own (section 7.4.3): two samples would
+        be shown as one.
+        """
+        self.follows = True
         bits = BitReader(unescape(unit[1:24]))
         bits.ue()  # first_mb_in_slice
         bits.ue()  # slice_type
         picture_set = bits.ue()
-        if picture_set not in self._frame_num_bits:
-            self._frame_num_bits[picture_set] = self._find_frame_num_bits(picture_set)
-        frame_num_bits = self._frame_num_bits[picture_set]
-        if frame_num_bits is None:
+        if picture_set not in self._sequences:
+            self._sequences[picture_set] = self._find_sequence(picture_set)
+        sequence = self._sequences[picture_set]
+        if sequence is None:
             return
-        bits.u(frame_num_bits)
-        if bits.flag():
+        number = bits.u(sequence.frame_num_bits)
+        if not sequence.progressive and bits.flag():
             raise UnsupportedMedia("its video has fields as pictures of their own (PAFF), not cut yet")
+        if not sequence.counts_frames:
+            return
+        before = self._reference_number
+        if unit[0] & 31 != _IDR_SLICE and before is not None:
+            # A picture that marks all references as unused (operation 5) counts as number 0.
+            self.follows = number in {(before + 1) % (1 << sequence.frame_num_bits), 1}
+        if unit[0] & 0x60 or not self.follows:
+            self._reference_number = number
 
-    def _find_frame_num_bits(self, picture_set: int) -> int | None:
+    def _find_sequence(self, picture_set: int) -> SequenceParameters | None:
         referring = self._sets.get((PPS, picture_set))
         referred = self._sets.get((SPS, pps_identifiers(referring)[1])) if referring else None
-        if referred is None:
-            return None
-        sequence = parse_sps(referred)
-        return None if sequence.progressive else sequence.frame_num_bits
+        return parse_sps(referred) if referred else None
 
     @property
     def ready(self) -> bool:
@@ -156,6 +171,7 @@ class HevcSamples:
     """The same for HEVC, whose parameter sets the container has to give: an ``hvcC`` record."""
 
     changed = False
+    follows = True
 
     def __init__(self, record: bytes) -> None:
         self._sets: list[bytes] = []

@@ -162,10 +162,7 @@ class Pictures:
             or (idr and latest and pts <= latest[-1])
             or (self._idr_pts is not None and pts < self._idr_pts)
         ):
-            raise UnreadableRecording(
-                f"its clock is set back at {_seconds(latest[-1], self.timescale)}: "
-                "which of its times are right can't be told"
-            )
+            raise clock_set_back(latest[-1], self.timescale)
         if idr:
             self._idr_pts = pts
         insort(latest, pts)
@@ -203,6 +200,14 @@ class Pictures:
     def drop_last(self) -> None:
         """The last picture kept is not whole."""
         self._lost.append(self._kept.pop().pts)
+        if self._entries and self._entries[-1] == len(self._kept):
+            self._entries.pop()
+
+    def lose(self) -> None:
+        """Bytes are missing behind the last picture, perhaps its own last ones."""
+        if self._decodable and self._kept and not self.complete:
+            self.drop_last()
+        self._decodable = False
 
     def finish(self, entry: Box, header: bytes, usual_step: int) -> tuple[Track, list[tuple[int, int]]]:
         """(the track, ``[from, to)`` in ticks where pictures are lost among those that are shown).
@@ -259,11 +264,15 @@ class Sounds:
 
         Raises UnreadableRecording where times run backwards.
         """
-        sample = self.form.strip(frame)
-        length = self.form.frame_samples
-        if length is None:
-            assert self.form.samples_of is not None
-            length = self.form.samples_of(sample)
+        try:
+            sample = self.form.strip(frame)
+            length = self.form.frame_samples
+            if length is None:
+                assert self.form.samples_of is not None
+                length = self.form.samples_of(sample)
+        except UnreadableRecording:  # what a loss left of a frame
+            self.skip()
+            return
         expected = self.until_pts
         if time is None:
             if expected is None:
@@ -334,6 +343,13 @@ def tidy(spool: Spool, pictures: Pictures, sounds: Sounds | None) -> None:
             sounds.move(offset)
     spool.drop_before(offset)
     pictures.move(offset)
+
+
+def clock_set_back(latest: int, timescale: int) -> UnreadableRecording:
+    """Times go up to ``latest`` and begin anew before it."""
+    return UnreadableRecording(
+        f"its clock is set back at {_seconds(latest, timescale)}: which of its times are right can't be told"
+    )
 
 
 def _seconds(pts: int, timescale: int) -> str:

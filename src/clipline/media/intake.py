@@ -103,15 +103,18 @@ def _transport_units(intake: Intake, reader: PacketReader) -> Iterator[Unit]:
 
     streams = [intake.video] if intake.audio is None else [intake.video, intake.audio]
     for packet in demux(intake.container, streams):
-        stream, pts = packet.stream, packet.pts
+        stream, pts, decode_time = packet.stream, packet.pts, None
         if pts is not None:
+            ahead = None if packet.dts is None else (pts - packet.dts) % _WRAP
             if near is not None:
                 pts += round(Fraction(near - pts, _WRAP)) * _WRAP
             near = pts
+            # A picture that is decoded after it is shown has a decode time that makes no sense.
+            decode_time = None if ahead is None or ahead > _WRAP // 2 else pts - ahead
         if packet.pos is not None and packet.pos >= 0 and packet.pos != places.get(stream.index):
             yield from let_go(stream, packet.pos)
             places[stream.index] = packet.pos
-        unit = Unit(stream is intake.video, pts, 0, bytes(packet), packet.is_keyframe)
+        unit = Unit(stream is intake.video, pts, 0, bytes(packet), packet.is_keyframe, False, decode_time)
         held.setdefault(stream.index, []).append(unit)
     for stream in streams:
         yield from let_go(stream, None)

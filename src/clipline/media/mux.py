@@ -67,7 +67,11 @@ def decode_times(pts: Sequence[int], end: int) -> tuple[list[int], int]:
     rank = {time: place for place, time in enumerate(order)}
     depth = max(place - rank[time] for place, time in enumerate(pts))
     lead = [order[0] - (depth - place) * step for place in range(depth)]
-    return lead + order[: len(order) - depth], last
+    times = lead + order[: len(order) - depth]
+    # A sample lasts until the next one is decoded: a last picture that is held for longer, and decoded
+    # before others, needs one of those to reach to the end.
+    reach = max(shown + after - before for shown, (before, after) in zip(pts, pairwise(times), strict=False))
+    return times, last if reach >= end else max(end - pts[-1], 1)
 
 
 def file_head(tracks: Sequence[OutputTrack], chunks: Sequence[Chunk], start_ms: int) -> bytes:

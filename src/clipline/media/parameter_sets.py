@@ -69,6 +69,8 @@ class SequenceParameters:
     """Of frame_num in slice headers."""
     order_type: int = 0
     """pic_order_cnt_type; 2: pictures are decoded in the order they are shown in."""
+    counts_frames: bool = False
+    """Whether frame_num goes up by one at each reference picture: gaps in it are losses."""
 
     def fits(self, other: SequenceParameters) -> str | None:
         """Why pictures of both can't stand in one track (None: they can)."""
@@ -110,7 +112,7 @@ def parse_sps(unit: bytes) -> SequenceParameters:
         for _ in range(min(bits.ue(), 255)):
             bits.se()
     reference_frames = bits.ue()
-    bits.u(1)  # gaps_in_frame_num_value_allowed_flag
+    gaps_allowed = bits.flag()  # gaps_in_frame_num_value_allowed_flag
     columns, rows = bits.ue() + 1, bits.ue() + 1
     progressive = bits.flag()
     if not progressive:
@@ -127,6 +129,7 @@ def parse_sps(unit: bytes) -> SequenceParameters:
     return SequenceParameters(
         identifier, profile, constraints, level, chroma, bit_depth, reference_frames, width, height,
         crop, progressive, sample_aspect, colour, chroma_location, frame_num_bits, order_type,
+        counts_frames=not gaps_allowed and chroma < 3,
     )  # fmt: skip
 
 

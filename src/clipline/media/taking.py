@@ -13,14 +13,16 @@ import av
 from clipline.contract.errors import MediaError, UnreadableRecording, UnsupportedMedia
 from clipline.media.annexb import AvcSamples, HevcSamples, split_annexb
 from clipline.media.decoder import decode
-from clipline.media.gather import REORDER_DEPTH, Coded, Pictures, Sounds, Spool, tidy
+from clipline.media.gather import REORDER_DEPTH, Coded, Pictures, Sounds, Spool, clock_set_back, tidy
 from clipline.media.index import RecordingIndex, Track, Window
 from clipline.media.parameter_sets import parse_avcc, split_units
 from clipline.media.sample_entries import audio_form
+from clipline.media.zero import FAR_FROM_ZERO_S
 
-_FAR_S = 10
 _AHEAD_PACKETS = 2_000
 _USUAL_RATE = Fraction(25)
+_TIMED_FOR_ONE_UNTIMED = 10
+"""A picture without a time among so many with one tells of a loss; more of them are how it was recorded."""
 
 
 class Unit(NamedTuple):
@@ -33,6 +35,8 @@ class Unit(NamedTuple):
     data: bytes
     keyframe: bool
     damaged: bool = False
+    decode_time: int | None = None
+    """As ``pts``, where the container has it."""
 
 
 @dataclass
@@ -45,7 +49,10 @@ class Intake:
     notes: list[str] = field(default_factory=list)
     sounds: Sounds | None = None
     _audio_tries: int = 50
-    _damaged: int = 0
+    _timed: int = 0
+    _untimed: int = 0
+    _decode_time: int | None = None
+    """Of the last picture."""
 
     def __post_init__(self) -> None:
         videos = [one for one in self.container.streams.video if not one.disposition & _ATTACHED_PICTURE]
@@ -97,7 +104,7 @@ class Intake:
                 break
         if not pictures:
             raise UnreadableRecording("it has no picture with a time")
-        if not far_only or min(starts) > _FAR_S:
+        if not far_only or min(starts) > FAR_FROM_ZERO_S:
             self.zero_s = min(starts)
         self.pictures = Pictures(self.spool, self._in_ticks(Fraction(self.timescale)), self.timescale)
         return chain(ahead, units)
@@ -119,21 +126,29 @@ class Intake:
 
     def _add_picture(self, unit: Unit) -> None:
         if unit.pts is None:
-            if unit.damaged or self.pictures.first is None or self.pictures.complete:
-                return
-            raise UnreadableRecording("it has pictures without a time of their own")
+            self._untimed += not unit.damaged
+            if self._untimed * _TIMED_FOR_ONE_UNTIMED > self._timed:
+                raise UnreadableRecording("it has pictures without a time of their own")
+            self.pictures.lose()
+            return
+        self._timed += 1
+        if unit.decode_time is not None:
+            if self._decode_time is not None and unit.decode_time < self._decode_time:
+                raise clock_set_back(self.ticks(self._decode_time), self.timescale)
+            self._decode_time = unit.decode_time
         pts, duration = self.ticks(unit.pts), unit.duration * self._ticks
         damaged, sample, group = unit.damaged, b"", (False, False)
         if not damaged and not self.pictures.complete:
             try:
                 sample, has_picture = self.samples.sample(self.units(unit.data))
                 damaged = not has_picture
+                if has_picture and not self.samples.follows:
+                    self.pictures.lose()
                 # FFmpeg's mark alone would do to tell what is none: it is set on every recovery point.
                 if unit.keyframe and self.samples.ready and has_picture:
                     group = self.samples.begins_group(sample)
             except UnreadableRecording:
                 damaged = True
-        self._damaged += damaged
         changed, self.samples.changed = self.samples.changed, False
         self.pictures.add(Coded(sample, pts, duration, *group, damaged, changed))
 

@@ -3,7 +3,7 @@
 FFmpeg marks the picture *before* a loss as corrupt and hands out the damaged one as sound (measured with
 8.1). So the counters are looked at here, before it sees the packets, and each loss is remembered with
 its place. A loss of a multiple of 16 packets of one stream leaves the counter as it was and can't be
-seen here.
+seen here: what shows it are pictures without a time, and frame numbers (``taking``, ``annexb``).
 """
 
 from __future__ import annotations
