@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+from array import array
 from bisect import bisect_left, bisect_right
 from dataclasses import dataclass
 from fractions import Fraction
@@ -134,6 +135,23 @@ def test_the_index_costs_two_requests_wherever_it_stands(kind: str, footage: Mak
     assert len(source.reads) <= 2
     assert index.bytes_read == source.bytes_read
     assert source.bytes_read < 40_000
+
+
+@pytest.mark.parametrize("kind", ["plain", "b-frames"])
+def test_what_is_told_of_each_sample_is_packed(kind: str, footage: MakeFootage) -> None:
+    index = read_index(LocalSource(footage(kind)[0].path))
+    assert index.audio is not None
+    for track in (index.video, index.audio):
+        tables = (
+            track.sizes,
+            track.decode_times,
+            track.pts,
+            track.chunk_first,
+            track.chunk_offsets,
+            track.shown,
+        )
+        assert {type(table) for table in tables} <= {array, range}
+        assert len(track.entry.body.obj) < 1000, "the sample entry holds on to the whole index"
 
 
 def test_recordings_out_of_reach_of_the_clip_are_not_read_beyond_their_index(
