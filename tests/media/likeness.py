@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from bisect import bisect_left
 from fractions import Fraction
 from pathlib import Path
@@ -12,8 +13,11 @@ import numpy as np
 from clipline.media.plan import Plan
 
 _NEAR_S = Fraction(2, 1000)
-ENCODED_DB = 45
-"""Of pictures that were encoded anew against those they were made of, at least."""
+ENCODED_DB = 44
+"""Of pictures that were encoded anew against those they were made of, at least. Small ones made of HEVC have
+44.8 in the worst case."""
+
+UNSEEN = "FFmpeg can't read the recording, so nothing can be compared"
 
 Picture = tuple[Fraction, np.ndarray]
 """(when it is shown, luma)"""
@@ -27,16 +31,20 @@ def decode_all(path: Path) -> list[Picture]:
         if container.format.name == "mpegts":
             zero_s = min(one.start_time * Fraction(one.time_base) for one in container.streams)
         stream = container.streams.video[0]
-        for packet in container.demux(stream):
-            try:
-                frames = packet.decode()
-            except av.FFmpegError:
-                continue
-            for frame in frames:
-                if frame.pts is not None:
-                    shown_s = frame.pts * Fraction(frame.time_base) - zero_s
-                    pictures.append((shown_s, frame.to_ndarray(format="gray").astype(np.int16)))
+        with contextlib.suppress(av.FFmpegError):  # what lies behind can't be read
+            for packet in container.demux(stream):
+                for frame in _decode(packet):
+                    if frame.pts is not None:
+                        shown_s = frame.pts * Fraction(frame.time_base) - zero_s
+                        pictures.append((shown_s, frame.to_ndarray(format="gray").astype(np.int16)))
     return sorted(pictures, key=lambda one: one[0])
+
+
+def _decode(packet: av.Packet) -> list[av.VideoFrame]:
+    try:
+        return packet.decode()
+    except av.FFmpegError:
+        return []
 
 
 def likeness_db(one: np.ndarray, other: np.ndarray) -> float:
@@ -56,12 +64,14 @@ def departures(clip: Path, recording: Path, planned: Plan, start_ms: int) -> lis
     held = covered.recording is None
     begins_s = ((covered.span.start_ms if held else planned.first_frame_ms) - start_ms) / Fraction(1000)
     theirs = decode_all(recording)
+    if not theirs:
+        return [UNSEEN]
     times = [shown_s for shown_s, _ in theirs]
     found = []
     for shown_s, picture in decode_all(clip)[held:]:
         at_s = shown_s + begins_s
-        place = min(bisect_left(times, at_s - _NEAR_S), len(times) - 1)
-        if abs(times[place] - at_s) > _NEAR_S:
+        place = bisect_left(times, at_s - _NEAR_S)
+        if place == len(times) or times[place] > at_s + _NEAR_S:
             found.append(f"a picture at {float(at_s):.3f} s, where the recording has none")
         elif (db := likeness_db(picture, theirs[place][1])) < ENCODED_DB:
             found.append(f"another picture at {float(at_s):.3f} s, {db:.1f} dB")

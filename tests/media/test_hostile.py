@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import random
 import subprocess
 import sys
@@ -12,6 +13,7 @@ from fractions import Fraction
 from pathlib import Path
 
 import pytest
+from media.likeness import UNSEEN, departures
 from media.truth import START_MS, Recorded, expected_numbers, record, show
 
 from clipline.contract.coverage import GapPolicy
@@ -35,6 +37,8 @@ KINDS = {
 }
 INTERVAL = Interval(START_MS + 1_300, START_MS + 2_900)
 MUTATIONS = 40
+MOST_UNSEEN = 1
+"""Of the mutations of one kind, recordings that FFmpeg itself gives up and that are cut all the same."""
 TOLERANCE_MS = 5
 """Less than a frame: a recording that ends early must say so."""
 SECONDS_FOR_ONE = 20
@@ -77,7 +81,7 @@ def mutations(data: bytes, seed: int) -> list[bytes]:
 
 
 def outcome(data: bytes, recorded: Recorded, directory: Path) -> str:
-    """``error``, ``right``, ``damaged`` (frames that only a decoder of them all can tell), or what is wrong.
+    """``error``, ``right``, ``carried over`` (pictures damaged as the recording has them) or what is wrong.
 
     A recording that tells of a loss may show fewer frames, none of which may be another one.
     """
@@ -99,10 +103,11 @@ def outcome(data: bytes, recorded: Recorded, directory: Path) -> str:
     try:
         shown = [frame.number for frame in show(clip)]
     except (AssertionError, OSError, ValueError, MediaError):
-        return "damaged"
-    if shown == expected or (partial and set(shown) <= set(expected) and shown == sorted(shown)):
+        shown = []
+    if shown == expected or (partial and shown and set(shown) <= set(expected) and shown == sorted(shown)):
         return "right"
-    return "damaged" if len(shown) == made else f"shows {shown}"
+    found = departures(clip, path, cut.plan, START_MS)
+    return found[0] if found else "carried over"
 
 
 @pytest.mark.parametrize("kind", KINDS)
@@ -116,18 +121,20 @@ def test_hostile_files_give_a_typed_error_or_the_right_clip(
     command = [sys.executable, __file__, kind, way, str(one.path), str(tmp_path), str(told)]
     run = subprocess.run(
         command, check=False, capture_output=True, text=True, timeout=SECONDS_FOR_ONE * 10,
-        env={"PYTHONPATH": str(Path(__file__).parents[1])},
+        env={"PYTHONPATH": os.pathsep.join(sys.path)},
     )  # fmt: skip
     assert run.returncode == 0, run.stderr[-3000:]
     outcomes = json.loads(told.read_text())
     assert "error" in outcomes
-    wrong = {what: places for what, places in outcomes.items() if what not in {"error", "right", "damaged"}}
-    assert not wrong
+    known = {"error", "right", "carried over", UNSEEN}
+    assert not {what: places for what, places in outcomes.items() if what not in known}
+    assert len(outcomes.get(UNSEEN, [])) <= MOST_UNSEEN
     if way == "truncated":
-        assert "damaged" not in outcomes
+        assert outcomes.keys() <= {"error", "right"}
 
 
 def _run(kind: str, way: str, path: Path, directory: Path, told: Path) -> None:
+    os.sched_setaffinity(0, {min(os.sched_getaffinity(0))})  # threads hide damage each time otherwise
     recorded = Recorded(path, START_MS, KINDS[kind])
     data = path.read_bytes()
     outcomes: dict[str, list[int]] = {}

@@ -28,7 +28,8 @@ def decode(
     """The pictures of ``frames`` (sample numbers in presentation order), decoding ``[first, stop)``.
 
     ``first`` must be a sample that a decoder can begin at. Raises UnreadableRecording where a picture
-    is missing or damaged: what the decoder would patch over is no picture of the camera.
+    is missing or damaged, be it one that they lean on: what the decoder would patch over is no picture of the
+    camera.
     """
     context = make_decoder(track, max_pixels=max_pixels)
     reordered = any(a > b for a, b in zip(track.pts[first:stop], track.pts[first + 1 : stop], strict=False))
@@ -42,10 +43,13 @@ def decode(
     time_base = Fraction(1, track.timescale)
     try:
         for frame in _decode_all(context, track, first, stop, frames, read):
-            if frame.pts is None or (place := wanted.get(frame.pts)) is None:
+            if frame.pts is None:
                 continue
-            if frame.is_corrupt:
+            # What is shown before the first sample leans on what is not decoded here, and is not asked.
+            if frame.is_corrupt and frame.pts >= track.pts[first]:
                 raise UnreadableRecording(f"the picture at {frame.pts * time_base} s is damaged")
+            if (place := wanted.get(frame.pts)) is None:
+                continue
             early[place] = frame
             while due in early:
                 yield early.pop(due)

@@ -137,17 +137,21 @@ class ClipGenerator:
             if decision.status is not Status.AVAILABLE or cut is None:
                 return self._decided(job, decision)
             thumbnails = ThumbnailOptions(self._options.thumbnail_sizes, self._options.names.thumbnail_format)
+            anything_there = True
             try:
                 report = cut.render(directory / f"{request.clip_id}.mp4", thumbnails)
+                lost = _gaps(report)
             except UnreadableRecording as error:
-                # Its index could be read, its pictures can't: a gap, as any unreadable recording is.
-                gaps = (Gap(request.interval, str(error)),)
+                lost, anything_there = (Gap(request.interval, str(error)),), False
+            if lost:
+                # An index could be read, the pictures can't: a gap, as any unreadable recording is.
                 now_ms = self._services.clock.now_ms()
                 decision = decide(
-                    request.interval, gaps, job.first_asked_ms, now_ms, limits,
-                    anything_there=False, camera=alias,
+                    request.interval, lost, job.first_asked_ms, now_ms, limits,
+                    anything_there=anything_there, camera=alias,
                 )  # fmt: skip
-                return self._decided(job, decision)
+                if decision.status is not Status.AVAILABLE:
+                    return self._decided(job, decision)
             stages.begin("store")
             known = self._claim(job)
             if known is not None:
@@ -335,6 +339,15 @@ class _Job:
         return Result(
             self.clip_id, camera_id, start_ms, end_ms, status, self.fingerprint, retries, reason, **more
         )
+
+
+def _gaps(report: CutReport) -> tuple[Gap, ...]:
+    """What is missing in the clip that was made: at least what was known before."""
+    return tuple(
+        Gap(Interval(part["startTimestampInMs"], part["endTimestampInMs"]), part["gap"])
+        for part in report.details["coverage"]
+        if "gap" in part
+    )
 
 
 def _describe(error: Exception) -> str:
