@@ -120,3 +120,16 @@ def test_a_size_that_the_format_can_not_have_is_a_typed_error(tmp_path: Path) ->
     frame = Scene(160, 90, "pier").draw(1, START_MS)
     with pytest.raises(MediaError, match="17000x"):
         write_thumbnails(frame, (17_000,), "webp", tmp_path)
+
+
+def test_colour_is_kept_by_every_width(tmp_path: Path) -> None:
+    """PyAV's scaler takes it from the frame while it works."""
+    frame = av.VideoFrame(1280, 720, "yuv420p")
+    for plane in frame.planes:
+        plane.update(bytes(plane.buffer_size))
+    frame.pts, frame.time_base = 0, Fraction(1, 25)
+    frame.colorspace, frame.color_primaries, frame.color_trc = 1, 1, 1
+    widths = (300, 301, 302, 640, 641, 642, 1500, 1501)
+    for _ in range(3):
+        for path in write_thumbnails(frame, widths, "png", tmp_path).values():
+            assert b"cICP" in path.read_bytes()

@@ -99,6 +99,15 @@ def turn(frame: av.VideoFrame, degrees: int) -> av.VideoFrame:
     return _Filter(frame, _TURNS[degrees]).run(frame)
 
 
+def another(frame: av.VideoFrame) -> av.VideoFrame:
+    """The same picture, its pixels shared, in a frame of its own.
+
+    PyAV's scaler writes to the colour fields of the frame that it reads, and puts them back when it has
+    done: threads that share a frame lose its colour.
+    """
+    return _Filter(frame, "null").run(frame)
+
+
 class _Filter:
     """A chain of FFmpeg's filters for pictures of one form."""
 

@@ -11,7 +11,7 @@ import av
 from av.video.reformatter import VideoReformatter
 
 from clipline.contract.errors import MediaError
-from clipline.media.fit import turn
+from clipline.media.fit import another, turn
 from clipline.media.png import recompress
 
 CONTENT_TYPES = {"png": "image/png", "jpg": "image/jpeg", "webp": "image/webp"}
@@ -46,15 +46,16 @@ def write_thumbnails(
         frame = turn(frame, rotation)
         aspect = 1 / aspect if rotation % 180 else aspect
 
-    def write(width: int) -> tuple[int, Path]:
+    def write(width: int, own: av.VideoFrame) -> tuple[int, Path]:
         height = max(round(width / aspect), 1)
         path = directory / f"{stem}_{width}.{picture_format}"
-        path.write_bytes(encode_picture(frame, width, height, picture_format))
+        path.write_bytes(encode_picture(own, width, height, picture_format))
         return width, path
 
     # Largest first: the others fit in its shadow. FFmpeg lets go of the interpreter while it works.
+    ordered = sorted(set(widths), reverse=True)
     with ThreadPoolExecutor(2, thread_name_prefix="thumbnail") as pool:
-        return dict(pool.map(write, sorted(set(widths), reverse=True)))
+        return dict(pool.map(write, ordered, [another(frame) for _ in ordered]))
 
 
 def encode_picture(frame: av.VideoFrame, width: int, height: int, picture_format: str) -> bytes:
