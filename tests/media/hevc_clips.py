@@ -18,7 +18,7 @@ from media.truth import Recorded, record
 
 from clipline.media.boxes import box
 from clipline.media.footage import Footage
-from clipline.media.hevc import is_entry, leading, splice_sample, with_sets
+from clipline.media.hevc import is_entry, splice_sample, with_sets
 from clipline.media.hevc_encoder import HevcEncoder
 from clipline.media.hevc_sets import HevcConfiguration, parse_hvcc
 from clipline.media.mux import Chunk, OutputTrack, file_head
@@ -199,3 +199,13 @@ def planes(frame: av.VideoFrame) -> bytes:
         data, row = bytes(plane), plane.width * wide
         parts += [data[at : at + row] for at in range(0, plane.height * plane.line_size, plane.line_size)]
     return b"".join(parts)
+
+
+def leading(pts: Sequence[int], begin: int, stop: int) -> list[int]:
+    """Samples in ``(begin, stop)`` that are shown before sample ``begin``, an IRAP picture.
+
+    A copy that begins there leaves them out, RADL among them: none of those that follow refers to one
+    (section 8.3.2), and what was encoded anew is shown before whatever the copy begins with.
+    They follow the IRAP picture at once, before all others (section 7.4.2.2).
+    """
+    return [number for number in range(begin + 1, stop) if pts[number] < pts[begin]]

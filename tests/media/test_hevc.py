@@ -14,7 +14,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from media.boxes import read_movie, walk
-from media.hevc_clips import KINDS, Source, annex_b, decode, libde265, make_source, planes, splice
+from media.hevc_clips import KINDS, Source, annex_b, decode, leading, libde265, make_source, planes, splice
 from media.test_structure import LEAST_PSNR_DB, psnr
 
 from clipline.contract.errors import MediaError, UnreadableRecording, UnsupportedMedia
@@ -29,7 +29,6 @@ from clipline.media.hevc import (
     is_idr,
     is_radl,
     is_rasl,
-    leading,
     picture_kind,
     slice_pps,
     units_of,

@@ -13,6 +13,7 @@ from av.video.frame import PictureType
 
 from clipline.contract.errors import UnsupportedMedia
 from clipline.contract.modes import HevcMode
+from clipline.media.encoding import black_picture, encoder_context
 from clipline.media.fit import canvas_of
 from clipline.media.hevc_encoder import HevcEncoder, splice_obstacle
 from clipline.media.hevc_video import HevcVideo
@@ -137,22 +138,9 @@ class H264Encoder:
         sequence = form.sequence
         self.canvas = canvas_of(sequence, _pixel_format(sequence), form.rotation)
         profile, tools = _PROFILES[sequence.profile]
-        context = av.CodecContext.create("libx264", "w")
-        assert isinstance(context, av.VideoCodecContext)
-        context.width, context.height = sequence.width, sequence.height
-        context.pix_fmt = self.canvas.pixel_format
-        context.framerate = form.frame_rate
-        context.time_base = 1 / form.frame_rate
-        context.flags |= Flags.global_header
+        context = encoder_context("libx264", sequence, form.frame_rate, self.canvas.pixel_format)
         if not sequence.progressive:
             context.flags |= Flags.interlaced_dct
-        if sequence.sample_aspect is not None:
-            context.sample_aspect_ratio = sequence.sample_aspect
-        colour = sequence.colour
-        context.color_primaries, context.color_trc = colour.primaries, colour.transfer
-        context.colorspace = colour.matrix
-        if colour.full_range:
-            context.color_range = 2
         identifier = form.beside.free_identifier() if isinstance(form.beside, AvcConfiguration) else 0
         is_long = frames > LONG_RUN_FRAMES
         parameters = (
@@ -189,12 +177,7 @@ class H264Encoder:
 
     def black(self) -> av.VideoFrame:
         """A black picture of the right form."""
-        canvas = self.canvas
-        frame = av.VideoFrame(canvas.width, canvas.height, canvas.pixel_format)
-        luma = 0 if canvas.pixel_format.startswith("yuvj") else 16
-        for plane, value in zip(frame.planes, (luma, 128, 128), strict=True):
-            plane.update(bytes([value]) * plane.buffer_size)
-        return frame
+        return black_picture(self._context)
 
 
 class SpanHevcEncoder:

@@ -13,7 +13,7 @@ needs them in the sample as well wherever decoding may begin (players.md), ``hvc
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator
 
 from clipline.contract.errors import UnreadableRecording
 from clipline.media.bits import BitReader, escape, unescape
@@ -73,7 +73,7 @@ def is_cra(sample: bytes, length_bytes: int) -> bool:
 def is_entry(sample: bytes, length_bytes: int) -> bool:
     """Whether a decoder that begins here gets every picture right that is shown from this one on.
 
-    True for IDR, CRA and BLA pictures. What is decoded after one and shown before it (``leading``) is
+    True for IDR, CRA and BLA pictures. What is decoded after one and shown before it (leading pictures) is
     right after an IDR picture only, whose leading pictures are RADL.
     """
     kind = picture_kind(sample, length_bytes)
@@ -88,16 +88,6 @@ def is_rasl(sample: bytes, length_bytes: int) -> bool:
 def is_radl(sample: bytes, length_bytes: int) -> bool:
     """Whether it is a leading picture that needs only its IRAP picture and other RADL pictures."""
     return picture_kind(sample, length_bytes) in RADL
-
-
-def leading(pts: Sequence[int], begin: int, stop: int) -> list[int]:
-    """Samples in ``(begin, stop)`` that are shown before sample ``begin``, an IRAP picture.
-
-    A copy that begins there leaves them out, RADL among them: none of those that follow refers to one
-    (section 8.3.2), and what was encoded anew is shown before whatever the copy begins with.
-    They follow the IRAP picture at once, before all others (section 7.4.2.2).
-    """
-    return [number for number in range(begin + 1, stop) if pts[number] < pts[begin]]
 
 
 def slice_pps(unit: bytes) -> int:

@@ -6,9 +6,9 @@ from collections.abc import Iterable, Iterator
 from fractions import Fraction
 
 import av
-from av.codec.context import Flags
 
 from clipline.contract.errors import UnsupportedMedia
+from clipline.media.encoding import black_picture, encoder_context
 from clipline.media.hevc import IDR, picture_kind, renumber, with_sets
 from clipline.media.hevc_sets import HevcConfiguration, collect_sets, parse_sps
 from clipline.media.parameter_sets import SequenceParameters, split_units
@@ -22,7 +22,6 @@ _PIXEL_FORMATS = {
     (1, 10, False): "yuv420p10le",
     (1, 10, True): "yuv420p10le",
 }
-_FULL_RANGE = 2
 _QP = 13
 """The same for every block; key pictures get three less. 45.3 dB on pure noise and 46.3 dB on noisy 720p
 footage at ultrafast, measured; with 14 it is 44.6 dB on noise."""
@@ -85,19 +84,7 @@ class HevcEncoder:
         self._beside = beside
         form = (1, 10 if sequence.bit_depth > 8 else 8, sequence.colour.full_range)
         self.pixel_format = _PIXEL_FORMATS[form]
-        context = av.CodecContext.create("libx265", "w")
-        context.width, context.height = sequence.width, sequence.height
-        context.pix_fmt = self.pixel_format
-        context.framerate = frame_rate
-        context.time_base = 1 / frame_rate
-        context.flags |= Flags.global_header
-        if sequence.sample_aspect is not None:
-            context.sample_aspect_ratio = sequence.sample_aspect
-        colour = sequence.colour
-        context.color_primaries, context.color_trc = colour.primaries, colour.transfer
-        context.colorspace = colour.matrix
-        if colour.full_range:
-            context.color_range = _FULL_RANGE
+        context = encoder_context("libx265", sequence, frame_rate, self.pixel_format)
         tree_block = 32 if sequence.level >= _LEVEL_5 else 16
         if beside is not None:
             # With another size libde265 filters the last picture before a change of sets by the new one.
@@ -126,10 +113,6 @@ class HevcEncoder:
     def encode(self, frames: Iterable[av.VideoFrame]) -> Iterator[tuple[bytes, bool]]:
         """(sample as it stands in the track, whether it is an IDR picture) of each frame, in order."""
         for number, frame in enumerate(frames):
-            if (frame.width, frame.height, frame.format.name) != (
-                self._context.width, self._context.height, self.pixel_format,
-            ):  # fmt: skip
-                frame = frame.reformat(self._context.width, self._context.height, self.pixel_format)
             frame.pts, frame.time_base = number, self._context.time_base
             frame.pict_type = 0  # the decoder left its own type there; x265 would obey it
             yield from self._samples(frame)
@@ -145,11 +128,4 @@ class HevcEncoder:
 
     def black(self) -> av.VideoFrame:
         """A black picture of the right form."""
-        context = self._context
-        frame = av.VideoFrame(context.width, context.height, self.pixel_format)
-        wide = self.pixel_format.endswith("10le")
-        luma = 0 if context.color_range == _FULL_RANGE else 16
-        for plane, value in zip(frame.planes, (luma, 128, 128), strict=True):
-            pixel = (value << 2).to_bytes(2, "little") if wide else bytes([value])
-            plane.update(pixel * (plane.buffer_size // len(pixel)))
-        return frame
+        return black_picture(self._context)
