@@ -36,8 +36,14 @@ def decode_all(path: Path) -> list[Picture]:
                 for frame in _decode(packet):
                     if frame.pts is not None:
                         shown_s = frame.pts * Fraction(frame.time_base) - zero_s
-                        pictures.append((shown_s, frame.to_ndarray(format="gray").astype(np.int16)))
+                        pictures.append((shown_s, _luma(frame)))
     return sorted(pictures, key=lambda one: one[0])
+
+
+def _luma(frame: av.VideoFrame) -> np.ndarray:
+    """Of a picture of 8 bits."""
+    plane = frame.planes[0]
+    return np.frombuffer(bytes(plane), np.uint8).reshape(-1, plane.line_size)[:, : plane.width]
 
 
 def _decode(packet: av.Packet) -> list[av.VideoFrame]:
@@ -51,8 +57,10 @@ def likeness_db(one: np.ndarray, other: np.ndarray) -> float:
     """PSNR of the luma; infinite where both are the same."""
     if one.shape != other.shape:
         return 0.0
-    error = float(np.mean((one - other).astype(np.float64) ** 2))
-    return 10 * float(np.log10(255**2 / error)) if error else float("inf")
+    if np.array_equal(one, other):
+        return float("inf")
+    error = float(np.mean((one.astype(np.float64) - other) ** 2))
+    return 10 * float(np.log10(255**2 / error))
 
 
 def departures(clip: Path, recording: Path, planned: Plan, start_ms: int) -> list[str]:
