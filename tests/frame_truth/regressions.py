@@ -10,4 +10,5 @@ CUTS = (
     ("7", "sound-opus/0.0", "exact"),  # a last audio frame that FFmpeg leaves out
     ("m2", "hevc-10-bit/0.2", "exact"),  # ten bits encoded with eight, at 44.7 dB
     ("t1", "open-gop/1.18", "keyframe"),  # a hidden first picture, for the one asked is decoded before others
+    ("final-2", "mixed-structure/0.2", "exact"),  # full range shown as limited
 )

@@ -13,6 +13,9 @@ from clipline.media.parameter_sets import SequenceParameters
 _MATRICES = {1: "bt709", 5: "bt601", 6: "bt601", 7: "smpte240m", 9: "bt2020"}
 """Names that FFmpeg's scaler has for matrix_coefficients (ITU-T H.264, table E-5)."""
 
+_RANGES = {False: (1, "limited"), True: (2, "full")}
+"""AVColorRange, and the name that FFmpeg's scale filter has for it, by whether it is full."""
+
 _TURNS = {0: "", 90: "transpose=clock", 180: "hflip,vflip", 270: "transpose=cclock"}
 
 _MOST_DISTORTION_PX = 2
@@ -34,12 +37,14 @@ class Canvas:
     """By how many degrees, clockwise, players turn them."""
     matrix: int
     """matrix_coefficients; 2 where it is not said."""
+    full_range: bool
+    """Whether luma goes from 0 to the highest value, not from 16/255 to 235/255 of it."""
 
 
 def canvas_of(sequence: SequenceParameters, pixel_format: str, rotation: int) -> Canvas:
     return Canvas(
         sequence.width, sequence.height, pixel_format, sequence.sample_aspect or Fraction(1), rotation,
-        sequence.colour.matrix,
+        sequence.colour.matrix, sequence.colour.full_range,
     )  # fmt: skip
 
 
@@ -65,10 +70,15 @@ class Fitter:
             )
         framed = (width, height) != (target.width, target.height)
         if not filters and not convert and not framed:
-            form = (frame.width, frame.height, frame.format.name)
-            if form == (target.width, target.height, target.pixel_format):
+            form = (frame.width, frame.height, frame.format.name, source.full_range)
+            if form == (target.width, target.height, target.pixel_format, target.full_range):
                 return frame
-            return self._reformatter.reformat(frame, target.width, target.height, target.pixel_format)
+            # Unless it is told the ranges, it takes the source's for the target's too.
+            return self._reformatter.reformat(
+                frame, target.width, target.height, target.pixel_format,
+                src_color_range=_RANGES[source.full_range][0], dst_color_range=_RANGES[target.full_range][0],
+            )  # fmt: skip
+        convert += f":in_range={_RANGES[source.full_range][1]}:out_range={_RANGES[target.full_range][1]}"
         filters.append(f"scale={width}:{height}:flags=bicubic{convert}")
         if framed:
             filters.append(f"pad={target.width}:{target.height}:(ow-iw)/2:(oh-ih)/2:black")
