@@ -86,50 +86,71 @@ def file_head(tracks: Sequence[OutputTrack], chunks: Sequence[Chunk], start_ms: 
     data_header = struct.pack(">I4sQ", 1, b"mdat", payload + 16) if wide else struct.pack(
         ">I4s", payload + 8, b"mdat"
     )  # fmt: skip
-    index_bytes = len(_moov(tracks, chunks, 0, wide, start_ms))
+    numbers = range(len(tracks))
+    tables = [_Table(tracks[number], [one for one in chunks if one.track == number]) for number in numbers]
+    index_bytes = len(_moov(tables, chunks, 0, wide, start_ms))
     first = len(file_type) + index_bytes + len(data_header)
-    return file_type + _moov(tracks, chunks, first, wide, start_ms) + data_header
+    return file_type + _moov(tables, chunks, first, wide, start_ms) + data_header
 
 
-def _moov(
-    tracks: Sequence[OutputTrack], chunks: Sequence[Chunk], first: int, wide: bool, start_ms: int
-) -> bytes:
-    offsets: list[list[int]] = [[] for _ in tracks]
-    counts: list[list[int]] = [[] for _ in tracks]
+class _Table:
+    """What a track's index says but for where its chunks lie."""
+
+    def __init__(self, track: OutputTrack, chunks: Sequence[Chunk]) -> None:
+        times, last = decode_times(track.pts, track.end)
+        deltas = [b - a for a, b in pairwise(times)] + [last]
+        self.track = track
+        self.first_decoded = times[0]
+        self.duration = sum(deltas)
+        self.boxes = [
+            full_box("stsd", 0, 0, struct.pack(">I", 1), track.entry),
+            full_box("stts", 0, 0, _runs(deltas)),
+        ]
+        offsets_of_display = [shown - decoded for shown, decoded in zip(track.pts, times, strict=True)]
+        if any(offsets_of_display):
+            self.boxes.append(full_box("ctts", 0, 0, _runs(offsets_of_display)))
+        if track.sync is not None:
+            numbers = pack_table("I", [sample + 1 for sample in track.sync])
+            self.boxes.append(full_box("stss", 0, 0, struct.pack(">I", len(track.sync)), numbers))
+        sizes = pack_table("I", list(track.sizes))
+        self.boxes += [
+            full_box("stsc", 0, 0, _chunk_runs([chunk.samples for chunk in chunks])),
+            full_box("stsz", 0, 0, struct.pack(">II", 0, len(track.sizes)), sizes),
+        ]
+
+
+def _moov(tables: Sequence[_Table], chunks: Sequence[Chunk], first: int, wide: bool, start_ms: int) -> bytes:
+    offsets: list[list[int]] = [[] for _ in tables]
     at = first
     for chunk in chunks:
         offsets[chunk.track].append(at)
-        counts[chunk.track].append(chunk.samples)
         at += chunk.size_bytes
-    movie_timescale, duration = tracks[0].timescale, tracks[0].end
+    movie_timescale, duration = tables[0].track.timescale, tables[0].track.end
     created = start_ms // 1000 + _SECONDS_1904_TO_1970
     header = full_box(
         "mvhd", 1, 0,
         struct.pack(">QQIQ", created, created, movie_timescale, duration),
         struct.pack(">IHHQ", 0x10000, 0x100, 0, 0),
-        struct.pack(">9I", *_IDENTITY), bytes(24), struct.pack(">I", len(tracks) + 1),
+        struct.pack(">9I", *_IDENTITY), bytes(24), struct.pack(">I", len(tables) + 1),
     )  # fmt: skip
     traks = [
-        _trak(number, track, duration, movie_timescale, created, offsets[number], counts[number], wide)
-        for number, track in enumerate(tracks)
+        _trak(number, table, duration, movie_timescale, created, offsets[number], wide)
+        for number, table in enumerate(tables)
     ]
     return box("moov", header, *traks)
 
 
 def _trak(
     number: int,
-    track: OutputTrack,
+    table: _Table,
     movie_duration: int,
     movie_timescale: int,
     created: int,
     offsets: Sequence[int],
-    counts: Sequence[int],
     wide: bool,
 ) -> bytes:
+    track, zero = table.track, table.first_decoded
     video = track.handler == "vide"
-    times, last = decode_times(track.pts, track.end)
-    zero = times[0]
-    deltas = [b - a for a, b in pairwise(times)] + [last]
     head = full_box(
         "tkhd", 1, 7,
         struct.pack(">QQIIQ", created, created, number + 1, 0, movie_duration),
@@ -149,31 +170,18 @@ def _trak(
         *(struct.pack(">QqI", span, media_time, 0x10000) for span, media_time in edits),
     )  # fmt: skip
     media_header = full_box(
-        "mdhd", 1, 0, struct.pack(">QQIQHH", created, created, track.timescale, sum(deltas), 0x55C4, 0)
+        "mdhd", 1, 0, struct.pack(">QQIQHH", created, created, track.timescale, table.duration, 0x55C4, 0)
     )
     name = b"VideoHandler\0" if video else b"SoundHandler\0"
     handler = full_box("hdlr", 0, 0, bytes(4), track.handler.encode(), bytes(12), name)
     kind_header = full_box("vmhd", 0, 1, bytes(8)) if video else full_box("smhd", 0, 0, bytes(4))
     references = box("dinf", full_box("dref", 0, 0, struct.pack(">I", 1), full_box("url ", 0, 1)))
-    table = [
-        full_box("stsd", 0, 0, struct.pack(">I", 1), track.entry),
-        full_box("stts", 0, 0, _runs(deltas)),
-    ]
-    offsets_of_display = [shown - decoded for shown, decoded in zip(track.pts, times, strict=True)]
-    if any(offsets_of_display):
-        table.append(full_box("ctts", 0, 0, _runs(offsets_of_display)))
-    if track.sync is not None:
-        numbers = pack_table("I", [sample + 1 for sample in track.sync])
-        table.append(full_box("stss", 0, 0, struct.pack(">I", len(track.sync)), numbers))
-    table += [
-        full_box("stsc", 0, 0, _chunk_runs(counts)),
-        full_box("stsz", 0, 0, struct.pack(">II", 0, len(track.sizes)), pack_table("I", list(track.sizes))),
-        full_box(
-            "co64" if wide else "stco", 0, 0, struct.pack(">I", len(offsets)),
-            pack_table("Q" if wide else "I", list(offsets)),
-        ),
-    ]  # fmt: skip
-    media = box("mdia", media_header, handler, box("minf", kind_header, references, box("stbl", *table)))
+    places = full_box(
+        "co64" if wide else "stco", 0, 0, struct.pack(">I", len(offsets)),
+        pack_table("Q" if wide else "I", list(offsets)),
+    )  # fmt: skip
+    samples = box("stbl", *table.boxes, places)
+    media = box("mdia", media_header, handler, box("minf", kind_header, references, samples))
     return box("trak", head, box("edts", edit_list), media)
 
 

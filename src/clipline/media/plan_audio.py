@@ -19,6 +19,7 @@ samples at 48 kHz), at the price of a second frame of delay in every player that
 from __future__ import annotations
 
 import math
+import operator
 from bisect import bisect_left, bisect_right
 from collections import Counter
 from collections.abc import Sequence
@@ -213,10 +214,11 @@ def _split(whole: _Part) -> list[_Part]:
     lasts = _frame_ticks(whole)
     jitter = math.ceil(_JITTER_S * track.timescale)
     pts = track.pts
+    steps = map(operator.sub, pts[first + 1 : stop], pts[first:stop])
     holes = [
-        number + 1
-        for number, ticks in zip(range(first, stop - 1), lasts, strict=False)
-        if pts[number + 1] - pts[number] > ticks + max(ticks // 2, jitter)
+        number
+        for number, (step, ticks) in enumerate(zip(steps, lasts, strict=False), first + 1)
+        if step > ticks and step > ticks + max(ticks // 2, jitter)
     ]
     found = []
     for begin, end in pairwise([first, *holes, stop]):

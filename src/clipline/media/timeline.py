@@ -148,7 +148,8 @@ class _Footage:
         usual = Fraction(video.end_pts - video.pts[self._shown[0]], len(self._shown))
         self.step_ms = usual * 1000 / video.timescale
         """From one frame to the next, on average."""
-        self._longest = usual + max(Fraction(tolerance_ms * video.timescale, 1000), MISSED_FRAMES * usual)
+        longest = usual + max(Fraction(tolerance_ms * video.timescale, 1000), MISSED_FRAMES * usual)
+        self._longest = math.floor(longest)  # steps are whole ticks
 
     def __len__(self) -> int:
         return len(self._shown)

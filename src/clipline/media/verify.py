@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import math
 import mmap
+from collections.abc import Sequence
 from fractions import Fraction
 from itertools import pairwise
 from pathlib import Path
@@ -42,11 +44,12 @@ def verify(path: Path, plan: Plan) -> None:
         _check_times(index, plan)
         _check_audio(index, plan)
         with av.open(f"file:{path}", "r", format="mp4", container_options=_INDEX_ONLY) as container:
-            _compare("video", index.video, container.streams.video[0], clip)
-            if index.audio is not None:
-                _compare("audio", index.audio, container.streams.audio[0], clip)
+            places = index.video.locate(0, len(index.video))
+            _compare("video", index.video, places, container.streams.video[0], clip)
+            if (audio := index.audio) is not None:
+                _compare("audio", audio, audio.locate(0, len(audio)), container.streams.audio[0], clip)
         _check_joints(index.video, plan, clip)
-        _check_units(path, index.video)
+        _check_units(path, index.video, places)
     except VerificationFailed:
         raise
     except (MediaError, av.FFmpegError, ValueError, IndexError, UnicodeDecodeError) as error:
@@ -82,7 +85,7 @@ def _check_audio(index: RecordingIndex, plan: Plan) -> None:
     planned = [time for times in plan.audio.times(plan.sources) for time in times]
     if len(audio) != len(planned):
         raise VerificationFailed(f"the clip has {len(audio)} audio frames, planned {len(planned)}")
-    slack = audio.timescale * _AUDIO_SLACK_S
+    slack = math.floor(audio.timescale * _AUDIO_SLACK_S)
     for time, expected in zip(audio.pts, planned, strict=True):
         if abs(time - expected) > slack:
             raise VerificationFailed(f"a frame of the clip's audio is at tick {time}, planned {expected}")
@@ -95,13 +98,12 @@ def _check_audio(index: RecordingIndex, plan: Plan) -> None:
         raise VerificationFailed("the clip's audio does not last from the first picture to the last")
 
 
-def _compare(name: str, track: Track, stream: Any, clip: LocalSource) -> None:
-    """FFmpeg sees each sample where we do, and the same time after the first."""
+def _compare(
+    name: str, track: Track, places: Sequence[tuple[int, int]], stream: Any, clip: LocalSource
+) -> None:
+    """FFmpeg sees each sample where we do, (offset, size), and the same time after the first."""
     begin = track.decode_times[0]
-    ours = [
-        (time - begin, place)
-        for time, place in zip(track.decode_times, track.locate(0, len(track)), strict=True)
-    ]
+    ours = [(time - begin, place) for time, place in zip(track.decode_times, places, strict=True)]
     entries = stream.index_entries
     begin = entries[0].timestamp if len(entries) else 0
     theirs = [(entry.timestamp - begin, (entry.pos, entry.size)) for entry in entries]
@@ -114,7 +116,7 @@ def _compare(name: str, track: Track, stream: Any, clip: LocalSource) -> None:
         raise VerificationFailed(f"{name} samples reach to byte {last}, the clip has {clip.size_bytes}")
 
 
-def _check_units(path: Path, video: Track) -> None:
+def _check_units(path: Path, video: Track, places: Sequence[tuple[int, int]]) -> None:
     """Each picture is a run of NAL units that fill it: an index that points elsewhere would show here.
 
     In H.264 none of them is a parameter set: those in samples have no place in an ``avc1`` track.
@@ -123,7 +125,7 @@ def _check_units(path: Path, video: Track) -> None:
     length_bytes = sets.length_bytes
     unwanted = {SPS, PPS} if sets.codec == "h264" else set()
     with path.open("rb") as file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as data:
-        for number, (offset, size) in enumerate(video.locate(0, len(video))):
+        for number, (offset, size) in enumerate(places):
             if number % _MAPPED_FRAMES == 0:
                 data.madvise(mmap.MADV_DONTNEED)
             at = offset
