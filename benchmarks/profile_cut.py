@@ -39,7 +39,7 @@ _THUMBNAIL_THREAD = "thumbnail_"
 _SHARES = (
     # what it is, (begins the library's name, begins the thread's name)
     ("encoding (x264)", [("libx264", "")]),
-    ("compressing thumbnails", [("libz", ""), ("libavcodec", _THUMBNAIL_THREAD)]),
+    ("compressing thumbnails", [("isal", ""), ("libz", ""), ("libavcodec", _THUMBNAIL_THREAD)]),
     ("scaling thumbnails", [("libswscale", "")]),
     ("decoding", [("libavcodec", "")]),
     ("kernel: bytes, memory, threads", [("[", "")]),
