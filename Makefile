@@ -31,8 +31,8 @@ invoke: $(VENV)/.clipline ## Handle event.json with the settings in .env; on a f
 	then $(BIN)/clipline invoke event.json $(WHERE) $(ARGS) || [ $$? -ge 3 ]; \
 	else $(BIN)/clipline demo $(ARGS); fi
 
-test: $(VENV)/.clipline-dev $(MINISTACK) $(PLAYERS) ## Run the tests; ARGS goes to pytest
-	@$(BIN)/python -m pytest $(ARGS)
+test: $(VENV)/.clipline-dev $(MINISTACK) $(PLAYERS) ## Run the tests, JOBS=2 files at a time; ARGS goes to pytest
+	@$(BIN)/python -m pytest -n $(or $(JOBS),2) --dist loadfile $(ARGS)
 
 test-players: $(VENV)/.clipline-dev $(PLAYERS) ## Play clips in Chromium, Firefox and GStreamer
 	@$(BIN)/python -m pytest tests/players $(ARGS)
