@@ -132,7 +132,8 @@ class AvcSamples:
         before = self._reference_number
         if unit[0] & 31 != _IDR_SLICE and before is not None:
             # A picture that marks all references as unused (operation 5) counts as number 0.
-            self.follows = number in {(before + 1) % (1 << sequence.frame_num_bits), 1}
+            # One that repeats the number before it skips none, though no encoder should write it.
+            self.follows = number in {before, (before + 1) % (1 << sequence.frame_num_bits), 1}
         if unit[0] & 0x60 or not self.follows:
             self._reference_number = number
 

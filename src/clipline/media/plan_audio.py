@@ -307,7 +307,8 @@ class _Layout:
                     first += 1
                 if first == part.stop:
                     continue
-                if part.at_s(first) < last_s + half_s:
+                half_last_s = min(half_s, (ended_s - last_s) / 2)
+                if part.at_s(first) < last_s + half_last_s:
                     without_s = counted_s - (ended_s - last_s)
                     if self._frames(part.at_s(first) - without_s) == 0 and self._drop_last_frame(last_s):
                         counted_s, ended_s, last_s = without_s, last_s, last_s - self._frame_s
@@ -317,7 +318,7 @@ class _Layout:
                 if frames > 0:
                     self._fill(ended_s + off_s / 2, frames)
                 else:
-                    begin_s = max(begin_s, last_s + half_s)
+                    begin_s = max(begin_s, last_s + half_last_s)
                 counted_s += frames * self._frame_s
             shift_s = begin_s - part.at_s(first)
             counted_s += part.ends_s - part.at_s(first)

@@ -16,6 +16,9 @@ from clipline.contract.errors import UnsupportedMedia
 from clipline.media.index import Track
 from clipline.media.timeline import Source
 
+MOST_REORDERED = 16
+"""Pictures that are decoded before one that is shown before them (H.264, max_dec_frame_buffering)."""
+
 
 @dataclass(frozen=True, eq=False)
 class CopySpan:
@@ -94,12 +97,13 @@ def snap_to_keyframe(source: Source, frames: Sequence[int]) -> Sequence[int]:
     if source.encode_why:
         return frames
     video = source.index.video
-    shown, pts_of = video.shown, video.pts.__getitem__
+    pts_of = video.pts.__getitem__
     first_pts = pts_of(frames[0])
+    stop = min(frames[0] + 1 + MOST_REORDERED, len(video))
     for begin in reversed(_syncs(video, 0, min(frames) + 1)):
         if pts_of(begin) <= first_pts and source.can_begin_copy(begin):
-            place, until = (bisect_left(shown, pts, key=pts_of) for pts in (pts_of(begin), first_pts))
-            return [*(number for number in shown[place:until] if number >= begin), *frames]
+            before = (number for number in range(begin, stop) if pts_of(begin) <= pts_of(number) < first_pts)
+            return [*sorted(before, key=pts_of), *frames]
     return frames
 
 

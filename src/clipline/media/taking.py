@@ -127,7 +127,7 @@ class Intake:
     def _add_picture(self, unit: Unit) -> None:
         if unit.pts is None:
             self._untimed += not unit.damaged
-            if self._untimed * _TIMED_FOR_ONE_UNTIMED > self._timed:
+            if self._untimed * _TIMED_FOR_ONE_UNTIMED > max(self._timed, 2 * _TIMED_FOR_ONE_UNTIMED):
                 raise UnreadableRecording("it has pictures without a time of their own")
             self.pictures.lose()
             return
