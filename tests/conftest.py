@@ -6,11 +6,16 @@ import os
 from collections.abc import Iterator
 
 import pytest
+from hypothesis import HealthCheck, settings
 from servers import ministack as ministack_server
 from servers import s3
 
 from clipline.adapters import aws
 from clipline.settings import Settings
+
+# How long an example takes says something of the machine, which others use as well.
+settings.register_profile("clipline", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.load_profile("clipline")
 
 
 @pytest.fixture(scope="session")

@@ -11,12 +11,26 @@ import av
 import pytest
 from media.boxes import read_movie
 from media.conftest import MakeFootage
-from media.truth import Recorded, audio_packets, expected_numbers, show, video_packets, wall_of
+from media.patched import edit_list, patch, replaced
+from media.structure import avcc
+from media.truth import (
+    START_MS,
+    Recorded,
+    audio_packets,
+    expected_numbers,
+    record,
+    show,
+    video_packets,
+    wall_of,
+)
 
 from clipline.contract.interval import Interval
 from clipline.contract.modes import CutMode
 from clipline.media.cut import Candidate, CutReport, ThumbnailOptions, prepare
+from clipline.media.encoder import beside, make_encoder
+from clipline.media.footage import Footage
 from clipline.media.overlay import frame_number
+from clipline.media.parameter_sets import parse_avcc
 from clipline.media.ranges import LocalSource
 
 
@@ -108,3 +122,25 @@ def test_what_cannot_be_copied_is_encoded_in_every_mode(footage: MakeFootage, tm
         report = cut(recordings[1:], interval, directory, mode)
         shown = [frame.number for frame in show(report.clip)]
         assert shown[-1] == expected_numbers(recordings, interval)[-1]
+
+
+def test_a_keyframe_that_the_recording_hides_begins_a_copy(tmp_path: Path) -> None:
+    """The recording was trimmed in the middle of a group by an edit list."""
+    footage = Footage(width=320, height=180, duration_s=6, gop_s=1, frame_rate=Fraction(25))
+    (whole,) = record(tmp_path / "source", footage)
+    video = read_movie(whole.path).video
+    trimmed = patch(
+        whole, replaced("moov/trak0/edts", edit_list((4_000, video.edits[0][1] + 13 * video.timescale // 25)))
+    )
+    report = cut([trimmed], Interval(START_MS + 80, START_MS + 2_000), tmp_path, CutMode.EDITLIST)
+    assert [frame.number for frame in show(report.clip)] == list(range(15, 63))
+    assert report.details["framesEncoded"] == 0
+    assert report.details["framesCopied"] == 63
+
+
+def test_encoded_pictures_stay_baseline_beside_reordered_ones(footage: MakeFootage) -> None:
+    """B-frames, which would make the reorder depths equal, are not in that profile."""
+    (entry, *_) = (read_movie(one.path).video for one in footage("baseline-ntsc"))
+    sets = parse_avcc(avcc(entry))
+    made = make_encoder(beside(sets, Fraction(30), 0, reordered=True), 10)
+    assert made.configuration.sequence.profile == sets.sequence.profile == 66
