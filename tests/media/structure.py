@@ -8,11 +8,12 @@ from __future__ import annotations
 import struct
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from fractions import Fraction
 from itertools import groupby, pairwise
 
 from media.boxes import Movie, TrackBoxes, read_avcc, walk
 
-from clipline.media import hevc_sets
+from clipline.media import hevc, hevc_sets
 from clipline.media.bits import BitReader, unescape
 from clipline.media.parameter_sets import parse_sps, pps_identifiers, split_units
 
@@ -137,20 +138,11 @@ def _hevc_faults(record: bytes, samples: Sequence[Sample]) -> Iterator[str]:
         kinds = [hevc_sets.unit_kind(unit) for unit in split_units(sample.data, 4)]
         for unit, kind in zip(split_units(sample.data, 4), kinds, strict=True):
             if kind < 32:
-                used[sample.copied].add(_hevc_slice_pps(unit, kind))
+                used[sample.copied].add(hevc.slice_pps(unit))
         if is_spliced and begins_run(before, sample) and not set(kinds) >= _HEVC_SETS:
             yield f"sample {place} begins a run without parameter sets, which Firefox needs there"
         before = sample
     yield from _pps_faults(used, {hevc_sets.set_identifiers(unit)[0] for unit in sets.pps})
-
-
-def _hevc_slice_pps(unit: bytes, kind: int) -> int:
-    """``slice_pic_parameter_set_id`` of an HEVC slice (section 7.3.6.1)."""
-    bits = BitReader(unescape(unit[2:40]))
-    bits.u(1)
-    if kind in range(16, 24):
-        bits.u(1)
-    return bits.ue()
 
 
 def begins_run(before: Sample | None, sample: Sample) -> bool:
@@ -210,8 +202,7 @@ def _time_faults(movie: Movie, *, hides: bool) -> Iterator[str]:
     delay = sum(1 for time in times if time < shown[0])
     if delay != depth or depth > _MOST_REORDERED:
         yield f"{delay} pictures are decoded before the first is shown, reordering takes {depth}"
-    # A tick of the movie is the coarser one here.
-    end = media_time + edit_duration * video.timescale / movie.timescale
+    end = media_time + Fraction(edit_duration * video.timescale, movie.timescale)
     if shown[-1] >= end:
         yield f"a picture is shown at {shown[-1]}, the edit list ends at {end}"
     if not movie.duration == video.movie_duration == edit_duration:

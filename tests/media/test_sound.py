@@ -139,6 +139,13 @@ def test_drift_does_not_add_up_over_twelve_joins(tmp_path: Path) -> None:
     assert abs(counted_s - Fraction(report.details["durationInMs"], 1000)) <= Fraction(2 * 1024, 48_000)
 
 
+def test_a_last_frame_that_hardly_sounds_makes_nothing_late(tmp_path: Path) -> None:
+    """Of the last Opus frame 6.5 ms sound, and at its time the next recording begins."""
+    recordings = recorded(tmp_path / "source", [Sound("libopus")] * 3)
+    report = check(recordings, OVER_ALL, tmp_path)
+    assert report.details["audio"]["method"] == "copy"
+
+
 @pytest.mark.parametrize("policy", [GapPolicy.HOLD, GapPolicy.SKIP, GapPolicy.BLACK])
 def test_a_gap_is_silent(policy: GapPolicy, tmp_path: Path) -> None:
     first, _, third = recorded(tmp_path / "source", [Sound(), None, Sound()])
