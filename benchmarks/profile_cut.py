@@ -29,8 +29,9 @@ from footage import DATA, BenchmarkRecording, Kind, recordings
 from touched import read_packets
 from ways import WIDTHS, Job, make_job, ours
 
-from clipline.media.cut import Candidate, Stopwatch, ThumbnailOptions, prepare
+from clipline.media.cut import Candidate, ThumbnailOptions, prepare
 from clipline.media.ranges import LocalSource
+from clipline.media.stopwatch import Stopwatch
 
 _PERF = ["record", "--quiet", "--event", "cpu-clock", "--freq", "4000", "--output"]
 _THUMBNAIL_THREAD = "thumbnail_"

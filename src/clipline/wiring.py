@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
@@ -12,17 +11,11 @@ from clipline.adapters.storage import open_store
 from clipline.contract.errors import ConfigurationError
 from clipline.contract.recording import NameFormat
 from clipline.contract.result import ObjectNames
+from clipline.media.engine import InProcess
 from clipline.pipeline.decision import Limits
-from clipline.pipeline.generate import ClipGenerator, Options, Services
-from clipline.pipeline.ports import ClipLedger, MessageQueue, Notifier, ObjectStore
+from clipline.pipeline.generate import ClipGenerator, Options
+from clipline.pipeline.ports import ClipLedger, MessageQueue, Notifier, ObjectStore, Services
 from clipline.settings import Settings
-
-
-class SystemClock:
-    """This machine's wall time."""
-
-    def now_ms(self) -> int:
-        return time.time_ns() // 1_000_000
 
 
 @dataclass(frozen=True)
@@ -106,7 +99,7 @@ def _services(settings: Settings, stack: ExitStack) -> Services:
         queue=_queue(settings, stack),
         notifier=_notifier(settings),
         ledger=_ledger(settings, destination, stack),
-        clock=SystemClock(),
+        engine=InProcess(),
     )
 
 

@@ -27,8 +27,10 @@ from clipline.adapters.sqlite_ledger import SqliteLedger
 from clipline.adapters.sqlite_queue import SqliteQueue
 from clipline.adapters.storage import open_store
 from clipline.contract.result import ObjectNames
+from clipline.media.engine import InProcess
 from clipline.media.footage import Footage, make_sample
-from clipline.pipeline.generate import Options, Services
+from clipline.pipeline.generate import Options
+from clipline.pipeline.ports import Services
 
 _NUMBERS = itertools.count()
 
@@ -53,7 +55,7 @@ def rig(origin: Path, tmp_path: Path) -> Iterator[Rig]:
         ledger = stack.enter_context(SqliteLedger(tmp_path / "ledger.sqlite"))
         store = CountingStore(open_store(f"memory://pipeline-{next(_NUMBERS)}"))
         services = Services(
-            cameras, open_store(f"file:{origin}"), store, queue, published, ledger, clock
+            cameras, open_store(f"file:{origin}"), store, queue, published, ledger, InProcess()
         )  # fmt: skip
         options = Options(
             LIMITS,

@@ -14,8 +14,9 @@ from clipline.contract.errors import NotFound
 from clipline.contract.interval import Interval
 from clipline.contract.recording import NameFormat, Recording
 from clipline.pipeline.decision import Limits
-from clipline.pipeline.generate import ClipGenerator, Options, Outcome, Services
-from clipline.pipeline.ports import ObjectStore
+from clipline.pipeline.generate import ClipGenerator, Options
+from clipline.pipeline.job import Outcome
+from clipline.pipeline.ports import ObjectStore, Services
 
 START_MS = 1_540_954_320_051  # 2018-10-31T02:52:00.051Z
 RECORDING_MS = 4000
@@ -122,9 +123,9 @@ class CountingStore:
     def __getattr__(self, name: str) -> Any:
         return getattr(self._real, name)
 
-    def put_file(self, key: str, path: Path, content_type: str) -> None:
+    def put_file(self, key: str, path: Path, content_type: str, **options: Any) -> str:
         self.files += 1
-        self._real.put_file(key, path, content_type)
+        return self._real.put_file(key, path, content_type, **options)
 
 
 @dataclass

@@ -26,6 +26,8 @@ MIGRATIONS = (
         ) STRICT, WITHOUT ROWID
         """,
     ),
+    # Token of who last began to store objects under the clipId; empty: nobody did.
+    ("ALTER TABLE ledger ADD COLUMN owner TEXT NOT NULL DEFAULT ''",),
 )
 
 
@@ -52,13 +54,13 @@ class SqliteLedger:
         """As in the port."""
         with self._database.read("read") as db:
             row = db.execute(
-                "SELECT fingerprint, first_asked_ms, attempts, metadata, version "
+                "SELECT fingerprint, first_asked_ms, attempts, metadata, owner, version "
                 "FROM ledger WHERE clip_id = ?",
                 (clip_id,),
             ).fetchone()
         if row is None:
             return None
-        fingerprint, first_asked_ms, attempts, metadata, version = row
+        fingerprint, first_asked_ms, attempts, metadata, owner, version = row
         try:
             decided = json.loads(metadata)
         except (ValueError, RecursionError) as error:
@@ -66,7 +68,7 @@ class SqliteLedger:
                 "read the ledger entry of", clip_id, f"its metadata is no JSON: {shorten(str(error), 200)}",
                 hint="it was not written by Clipline: remove the entry",
             ) from error  # fmt: skip
-        return LedgerEntry(clip_id, fingerprint, first_asked_ms, attempts, decided), str(version)
+        return LedgerEntry(clip_id, fingerprint, first_asked_ms, attempts, decided, owner), str(version)
 
     def write(self, entry: LedgerEntry, *, replaces: str | None) -> str:
         """As in the port."""
@@ -75,19 +77,21 @@ class SqliteLedger:
             entry.first_asked_ms,
             entry.attempts,
             json.dumps(entry.metadata, allow_nan=False),
+            entry.owner,
         )
         version = 1 if replaces is None else int(replaces) + 1
         with self._database.write("write") as db:
             if replaces is None:
                 written = db.execute(
-                    "INSERT INTO ledger (fingerprint, first_asked_ms, attempts, metadata, clip_id, version) "
-                    "VALUES (?, ?, ?, ?, ?, 1) ON CONFLICT (clip_id) DO NOTHING",
+                    "INSERT INTO ledger "
+                    "(fingerprint, first_asked_ms, attempts, metadata, owner, clip_id, version) "
+                    "VALUES (?, ?, ?, ?, ?, ?, 1) ON CONFLICT (clip_id) DO NOTHING",
                     (*values, entry.clip_id),
                 )
             else:
                 written = db.execute(
                     "UPDATE ledger SET fingerprint = ?, first_asked_ms = ?, attempts = ?, metadata = ?, "
-                    "version = version + 1 WHERE clip_id = ? AND version = ?",
+                    "owner = ?, version = version + 1 WHERE clip_id = ? AND version = ?",
                     (*values, entry.clip_id, int(replaces)),
                 )
         if written.rowcount != 1:

@@ -159,16 +159,10 @@ class _Store:
             )
         return answer["e_tag"] or ""
 
-    def put_file(self, key: str, path: Path, content_type: str) -> None:
-        in_parts = path.stat().st_size > MOST_IN_ONE_PUT_BYTES
-        with self._reported("write", key):
-            obstore.put(
-                self._backend,
-                self._path(key),
-                path if in_parts else path.read_bytes(),
-                attributes={"Content-Type": content_type},
-                use_multipart=in_parts,
-            )
+    def put_file(
+        self, key: str, path: Path, content_type: str, *, replaces: str | bool | None = False
+    ) -> str:
+        return self.put(key, path.read_bytes(), content_type, replaces=replaces)
 
     def delete(self, key: str) -> None:
         with suppress(NotFound), self._reported("delete", key):
@@ -256,11 +250,16 @@ class _Folder(_Store):
             self._publish(staged, key, only_new=replaces is None)
         return self.head(key).version
 
-    def put_file(self, key: str, path: Path, content_type: str) -> None:
+    def put_file(
+        self, key: str, path: Path, content_type: str, *, replaces: str | bool | None = False
+    ) -> str:
         del content_type
         with self._reported("write", key), self._staged() as staged:
             shutil.copyfile(path, staged)
-            self._publish(staged, key, only_new=False)
+            if isinstance(replaces, str) and self.head(key).version != replaces:
+                raise Conflict("write", self._named(key), "another version is there")
+            self._publish(staged, key, only_new=replaces is None)
+        return self.head(key).version
 
     def list(self, prefix: str) -> Iterator[ObjectInfo]:
         return (info for info in super().list(prefix) if not info.key.startswith(f"{STAGING}/"))

@@ -194,7 +194,9 @@ def invoke(
     results = []
     with with_camera_api(_settings(env_file, data, setting)) as settings, application(settings) as wired:
         with progress(console) as on_stage:
-            for handled in handle_records(wired.generator, event, on_stage):
+            for handled in handle_records(
+                wired.generator, event, lambda stage: on_stage(stage.name, stage.duration_ms)
+            ):
                 results.append(handled)
                 if not as_json:
                     print_handled(console, handled)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import tempfile
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -15,8 +15,9 @@ from clipline.contract.interval import Interval, iso, parse_instant
 from clipline.contract.modes import CutMode, HevcMode
 from clipline.contract.recording import NameFormat
 from clipline.contract.result import Status
-from clipline.media.cut import Candidate, Cut, CutReport, Stopwatch, ThumbnailOptions, prepare
+from clipline.media.cut import Candidate, Cut, CutReport, ThumbnailOptions, prepare
 from clipline.media.ranges import LocalSource
+from clipline.media.stopwatch import OnStage, Stopwatch, unobserved
 
 
 @dataclass(frozen=True)
@@ -55,7 +56,7 @@ def parse_times(start: str, end: str) -> Interval:
     return Interval(start_ms, end_ms)
 
 
-def cut(options: CutOptions, on_stage: Callable[[str], None] = lambda _: None) -> dict[str, Any]:
+def cut(options: CutOptions, on_stage: OnStage = unobserved) -> dict[str, Any]:
     """Make the clip; returns the result metadata with ``timingsInMs``.
 
     Its status is CLIP_AVAILABLE, or CLIP_NOT_AVAILABLE with a ``reason`` where the recordings leave a gap

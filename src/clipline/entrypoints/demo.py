@@ -51,7 +51,9 @@ def demo(data: Path, console: Console) -> int:
         say(f"Queue: {data}/queue.sqlite. Notifications: {data}/notifications.jsonl\n")
         app.services.queue.send(body)
         with progress(console) as on_stage:
-            Worker(app, results.append, on_stage=on_stage).run(threading.Event(), until_idle=True)
+            Worker(app, results.append, observe=lambda stage: on_stage(stage.name, stage.duration_ms)).run(
+                threading.Event(), until_idle=True
+            )
     spent_s = time.monotonic() - began
     for handled in results:
         print_handled(console, handled)

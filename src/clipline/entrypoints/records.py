@@ -8,7 +8,9 @@ from typing import Any
 
 from clipline.contract.errors import CliplineError, UnreadableRequest
 from clipline.contract.text import shorten
-from clipline.pipeline.generate import ClipGenerator, Outcome
+from clipline.pipeline.generate import ClipGenerator
+from clipline.pipeline.job import Outcome
+from clipline.pipeline.observation import Observer, unobserved
 from clipline.pipeline.ports import Message
 
 
@@ -26,7 +28,7 @@ class Handled:
 def handle_records(
     generator: ClipGenerator,
     event: object,
-    on_stage: Callable[[str], None] = lambda _: None,
+    observe: Observer = unobserved,
     time_left: Callable[[], bool] = lambda: True,
 ) -> Iterator[Handled]:
     """Handle every record of ``event``; a bad one never fails its neighbours.
@@ -46,7 +48,7 @@ def handle_records(
             yield Handled(message_id, message, error=CliplineError("no time was left to begin it"))
             continue
         try:
-            yield Handled(message_id, message, outcome=generator.handle(message, on_stage))
+            yield Handled(message_id, message, outcome=generator.handle(message, observe))
         except Exception as error:  # of whatever kind: the queue delivers the message again
             yield Handled(message_id, message, error=error)
 

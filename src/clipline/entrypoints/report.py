@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -17,7 +17,8 @@ from clipline.contract.interval import iso
 from clipline.contract.result import Status
 from clipline.entrypoints.clip_lines import media_lines, timings_line
 from clipline.entrypoints.records import Handled
-from clipline.pipeline.generate import Outcome
+from clipline.media.stopwatch import OnStage, unobserved
+from clipline.pipeline.job import Outcome
 
 STAGES = {
     "camera": "asking the camera API",
@@ -64,13 +65,18 @@ def as_json(handled: Handled) -> dict[str, Any]:
 
 
 @contextmanager
-def progress(console: Console) -> Iterator[Callable[[str], None]]:
-    """A line that says what is being done; gives the function to call with a stage's name."""
+def progress(console: Console) -> Iterator[OnStage]:
+    """A line that says what is being done; gives the function to call as stages begin and end."""
     if not console.is_terminal:
-        yield lambda _: None
+        yield unobserved
         return
     with console.status("starting") as status:
-        yield lambda stage: status.update(STAGES.get(stage, stage))
+
+        def on_stage(name: str, duration_ms: int | None) -> None:
+            if duration_ms is None:
+                status.update(STAGES.get(name, name))
+
+        yield on_stage
 
 
 def print_handled(console: Console, handled: Handled) -> None:

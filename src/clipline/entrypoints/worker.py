@@ -10,6 +10,7 @@ from contextlib import contextmanager
 
 from clipline.contract.errors import CliplineError
 from clipline.entrypoints.records import Handled
+from clipline.pipeline.observation import Observer, unobserved
 from clipline.pipeline.ports import Message
 from clipline.pipeline.workdir import sweep
 from clipline.wiring import Application
@@ -32,12 +33,12 @@ class Worker:
         app: Application,
         on_handled: Callable[[Handled], None],
         *,
-        on_stage: Callable[[str], None] = lambda _: None,
+        observe: Observer = unobserved,
         visibility_s: int = DEFAULT_VISIBILITY_S,
     ) -> None:
         self._app = app
         self._on_handled = on_handled
-        self._on_stage = on_stage
+        self._observe = observe
         self._visibility_s = visibility_s
         self._in_progress: dict[str, Message] = {}
         self._lock = threading.Lock()
@@ -100,7 +101,7 @@ class Worker:
     def _handle(self, message: Message) -> None:
         queue = self._app.services.queue
         try:
-            outcome = self._app.generator.handle(message, self._on_stage)
+            outcome = self._app.generator.handle(message, self._observe)
             self._done(message)
             queue.delete(message)
         except Exception as error:  # of whatever kind: the message comes back

@@ -8,12 +8,11 @@ if not cut.plan.gaps:
 from __future__ import annotations
 
 import math
-import time
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from fractions import Fraction
 from functools import partial
 from pathlib import Path
@@ -41,6 +40,7 @@ from clipline.media.splice import (
     write_clip,
 )
 from clipline.media.still import picture_at
+from clipline.media.stopwatch import Stopwatch
 from clipline.media.thumbnails import write_thumbnails
 from clipline.media.timeline import Source
 from clipline.media.verify import verify
@@ -52,9 +52,6 @@ THUMBNAIL_AT = Fraction(1, 4)
 INDEXES_AT_A_TIME = 4
 NO_RECORDING = "no recording"
 """The reason of a gap that nothing else explains."""
-
-OnStage = Callable[[str], None]
-"""Called with a stage's name when it begins."""
 
 
 @dataclass(frozen=True)
@@ -86,28 +83,6 @@ class CutReport:
     """Keys of the result metadata beyond the contract's: coverage, partial, first and last frame,
     framesCopied, framesEncoded, method, why, audio (method, why), notes, bytesRead,
     sizeInBytes, durationInMs, width, height."""
-
-
-@dataclass
-class Stopwatch:
-    """Times stages that follow each other: camera, recordings, index, fetch, encode, write, verify,
-    thumbnails (what remains of them then: they are made beside the others), store, notify."""
-
-    on_stage: OnStage = lambda _: None
-    timings_ms: dict[str, int] = field(default_factory=dict)
-    _running: tuple[str, float] | None = None
-
-    def begin(self, stage: str) -> None:
-        self.end()
-        self._running = (stage, time.monotonic())
-        self.on_stage(stage)
-
-    def end(self) -> None:
-        if self._running is not None:
-            stage, began = self._running
-            spent_ms = round((time.monotonic() - began) * 1000)
-            self.timings_ms[stage] = self.timings_ms.get(stage, 0) + spent_ms
-            self._running = None
 
 
 def prepare(

@@ -2,21 +2,19 @@
 
 Order of effects: claim of the clipId, thumbnails, clip, ledger, PUT, publish, acknowledge. A crash between
 any two leaves a state from which the message's next delivery ends right: what the ledger calls decided is
-not decided again, only told again.
+not decided again, only told again (``record.py`` has the rules).
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass, field
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
 
 from clipline.contract.coverage import Gap, cover, holes
 from clipline.contract.errors import (
     CliplineError,
     Conflict,
-    InvalidRequest,
     NoFrames,
     NotFound,
     UnreadableRecording,
@@ -24,36 +22,20 @@ from clipline.contract.errors import (
 )
 from clipline.contract.interval import Interval
 from clipline.contract.modes import HevcMode
-from clipline.contract.request import ClipRequest, parse_request
+from clipline.contract.recording import Recording
+from clipline.contract.request import ClipRequest
 from clipline.contract.result import ObjectNames, Result, Status
-from clipline.media.cut import Candidate, Cut, CutReport, OnStage, Stopwatch, ThumbnailOptions, prepare
+from clipline.media.cut import Candidate, CutReport, ThumbnailOptions
+from clipline.media.engine import CutJob
+from clipline.media.stopwatch import Stopwatch
 from clipline.media.thumbnails import CONTENT_TYPES
 from clipline.pipeline.decision import Decision, Limits, decide, decide_before_reading
-from clipline.pipeline.ports import (
-    CameraApi,
-    ClipLedger,
-    Clock,
-    LedgerEntry,
-    Message,
-    MessageQueue,
-    Notifier,
-    ObjectStore,
-)
+from clipline.pipeline.job import Job, Outcome
+from clipline.pipeline.observation import Observer, Stage, unobserved
+from clipline.pipeline.ports import TIMES_DEAD_LETTERED, Message, Services
+from clipline.pipeline.record import ClipRecord
 from clipline.pipeline.source import StoreSource
 from clipline.pipeline.workdir import job_directory
-
-
-@dataclass(frozen=True)
-class Services:
-    """The outside world."""
-
-    camera_api: CameraApi
-    origin: ObjectStore
-    destination: ObjectStore
-    queue: MessageQueue
-    notifier: Notifier
-    ledger: ClipLedger
-    clock: Clock
 
 
 @dataclass(frozen=True)
@@ -75,19 +57,6 @@ class Options:
     """MAX_RECEIVE_COUNT: the delivery with this count is the last one."""
 
 
-@dataclass(frozen=True)
-class Outcome:
-    """What became of a message. Whoever delivered it may acknowledge it now."""
-
-    status: Status | None
-    """None: dead-lettered without anybody to tell, or a repeat of an older message that was dropped."""
-    metadata: Mapping[str, Any] | None = None
-    reason: str | None = None
-    repeated: bool = False
-    """Decided at an earlier delivery; only told again."""
-    timings_ms: Mapping[str, int] = field(default_factory=dict)
-
-
 class ClipGenerator:
     """Handles messages; safe to use from several threads."""
 
@@ -95,96 +64,94 @@ class ClipGenerator:
         self._services = services
         self._options = options
 
-    def handle(self, message: Message, on_stage: OnStage = lambda _: None) -> Outcome:
+    def handle(self, message: Message, observe: Observer = unobserved) -> Outcome:
         """Do what the message asks, to its end.
 
         Returns when the message may be acknowledged. Raises whatever failed in a way that the message's
         next delivery may cure; on the last permitted delivery that becomes FATAL_ERROR instead.
         """
-        stages = Stopwatch(on_stage)
         try:
-            job = _Job.read(message)
+            job = Job.read(message)
         except UnreadableRequest as error:
             self._services.queue.dead_letter(message, str(error))
             return Outcome(None, reason=str(error))
+        stages = _stopwatch(job, observe)
+        record = self._record(job)
         try:
-            outcome = self._known(job) or self._handle_new(job, stages)
+            outcome = record.known() or self._handle_new(job, record, stages)
         except Exception as error:
-            if message.receive_count < self._options.most_receives:
+            # Who lost a compare-and-set may find the winner's decision.
+            known = record.known() if isinstance(error, Conflict) else None
+            if known is not None:
+                outcome = known
+            elif message.receive_count < self._options.most_receives:
                 raise
-            reason = f"gave up after {message.receive_count} deliveries: {_describe(error)}"
-            self._services.queue.dead_letter(message, reason)
-            outcome = self._finish(job, job.result(Status.FATAL_ERROR, reason))
+            else:
+                reason = f"gave up after {message.receive_count} deliveries: {_describe(error)}"
+                self._services.queue.dead_letter(message, reason)
+                outcome = record.finish(job.result(Status.FATAL_ERROR, reason))
         stages.end()
-        return Outcome(outcome.status, outcome.metadata, outcome.reason, outcome.repeated, stages.timings_ms)
+        return replace(outcome, timings_ms=stages.timings_ms)
 
-    def _handle_new(self, job: _Job, stages: Stopwatch) -> Outcome:
+    def bury(self, message: Message, reason: str) -> Outcome:
+        """Give up a message that the queue itself put among the dead letters: whoever had it said nothing.
+
+        Its clip becomes FATAL_ERROR unless something was decided before. Only with that status, and where
+        nobody can be told (None), does the message belong among the dead letters for ``outcome.reason``.
+        """
+        try:
+            job = Job.read(message)
+        except UnreadableRequest as error:
+            return Outcome(None, reason=str(error))
+        record = self._record(job)
+        return record.known() or record.finish(job.result(Status.FATAL_ERROR, reason))
+
+    def _record(self, job: Job) -> ClipRecord:
+        return ClipRecord(self._services, job, notify_pending=self._options.notify_pending)
+
+    def _handle_new(self, job: Job, record: ClipRecord, stages: Stopwatch) -> Outcome:
         stages.begin("camera")
+        if job.message.receive_count > self._options.most_receives:
+            raise CliplineError("it was received too often, which it did not survive")
         if job.request is None:
-            return self._finish(job, job.result(Status.INVALID_REQUEST, job.problem))
+            return record.finish(job.result(Status.INVALID_REQUEST, job.problem))
         request = job.request
         try:
             alias = self._services.camera_api.alias(request.camera_id)
         except NotFound:
             reason = f"the camera API knows no camera {request.camera_id}"
-            return self._finish(job, job.result(Status.INVALID_REQUEST, reason))
-        limits = self._options.limits
-        early = decide_before_reading(request.interval, job.first_asked_ms, limits)
+            return record.finish(job.result(Status.INVALID_REQUEST, reason))
+        early = decide_before_reading(request.interval, job.first_asked_ms, self._options.limits)
         if early is not None:
-            return self._decided(job, early)
+            return self._decided(job, record, early)
+        stages.begin("recordings")
+        recordings = self._services.camera_api.recordings(alias, request.interval)
+        coverage = cover(request.interval, recordings)
+        announced = self._decide(
+            job, request, alias, holes(coverage, self._options.gap_tolerance_ms),
+            anything_there=any(not isinstance(part, Gap) for part in coverage),
+        )  # fmt: skip
+        if announced.status is not Status.AVAILABLE:
+            return self._decided(job, record, announced)
         with job_directory(self._options.work_directory) as directory:
-            decision, cut = self._look(job, request, alias, directory, stages)
-            if decision.status is not Status.AVAILABLE or cut is None:
-                return self._decided(job, decision)
-            thumbnails = ThumbnailOptions(self._options.thumbnail_sizes, self._options.names.thumbnail_format)
-            anything_there = True
-            try:
-                report = cut.render(directory / f"{request.clip_id}.mp4", thumbnails)
-                lost = _gaps(report)
-            except UnreadableRecording as error:
-                lost, anything_there = (Gap(request.interval, str(error)),), False
-            if lost:
-                # An index could be read, the pictures can't: a gap, as any unreadable recording is.
-                now_ms = self._services.clock.now_ms()
-                decision = decide(
-                    request.interval, lost, job.first_asked_ms, now_ms, limits,
-                    anything_there=anything_there, camera=alias,
-                )  # fmt: skip
-                if decision.status is not Status.AVAILABLE:
-                    return self._decided(job, decision)
+            made = self._make(job, request, alias, self._cut_job(request, recordings, directory), stages)
+            if isinstance(made, Decision):
+                return self._decided(job, record, made)
             stages.begin("store")
-            known = self._claim(job)
+            known = record.claim()
             if known is not None:
                 return known
-            self._store(request, report)
+            self._store(record, request, made)
         stages.begin("notify")
-        return self._finish(job, self._available(job, report))
+        return record.finish(self._available(job, made))
 
-    def _look(
-        self, job: _Job, request: ClipRequest, alias: str, directory: Path, stages: Stopwatch
-    ) -> tuple[Decision, Cut | None]:
-        """What the recordings decide; with a clip to make, the planned cut."""
-        stages.begin("recordings")
-        interval, options = request.interval, self._options
-        limits = options.limits
-
-        def decision(gaps: tuple[Gap, ...], *, anything_there: bool) -> Decision:
-            now_ms = self._services.clock.now_ms()
-            return decide(
-                interval, gaps, job.first_asked_ms, now_ms, limits,
-                anything_there=anything_there, camera=alias,
-            )  # fmt: skip
-
-        recordings = self._services.camera_api.recordings(alias, interval)
-        coverage = cover(interval, recordings)
-        pieces = [part for part in coverage if not isinstance(part, Gap)]
-        announced = decision(holes(coverage, options.gap_tolerance_ms), anything_there=bool(pieces))
-        if announced.status is not Status.AVAILABLE:
-            return announced, None
+    def _cut_job(self, request: ClipRequest, recordings: Sequence[Recording], directory: Path) -> CutJob:
+        """What there is to cut from: every recording that overlaps, not only those that own a piece. If one
+        is missing, another may stand in."""
+        options = self._options
         candidates: list[Candidate] = []
         missing: list[tuple[Interval, str]] = []
-        # All that overlap it, not only those that own a piece: if one is missing, another may stand in.
-        for recording in {one.name: one for one in recordings if one.span & interval}.values():
+        for recording in {one.name: one for one in recordings if one.span & request.interval}.values():
             key = recording.key(options.recording_key, options.recording_directory)
             try:
                 source = StoreSource(self._services.origin, key, recording.name)
@@ -192,42 +159,66 @@ class ClipGenerator:
                 missing.append((recording.span, f"{recording.name} is announced but not in storage"))
             else:
                 candidates.append(Candidate(source, recording.span.start_ms))
+        return CutJob(
+            candidates, request.interval, directory, options.limits.gap_policy, options.gap_tolerance_ms,
+            options.hevc_mode, missing,
+        )  # fmt: skip
+
+    def _make(
+        self, job: Job, request: ClipRequest, alias: str, wanted: CutJob, stages: Stopwatch
+    ) -> CutReport | Decision:
+        """The clip; or the decision where the recordings do not give it."""
+        options, interval = self._options, request.interval
+        thumbnails = ThumbnailOptions(options.thumbnail_sizes, options.names.thumbnail_format)
         try:
-            cut = prepare(
-                candidates, interval, directory,
-                gap_policy=limits.gap_policy, tolerance_ms=options.gap_tolerance_ms,
-                hevc_mode=options.hevc_mode, missing=missing, stopwatch=stages,
-            )  # fmt: skip
+            with self._services.engine.prepare(wanted, stages) as planned:
+                decision = self._decide(job, request, alias, planned.gaps, anything_there=True)
+                if decision.status is not Status.AVAILABLE:
+                    return decision
+                report = planned.render(wanted.directory / f"{request.clip_id}.mp4", thumbnails)
         except NoFrames as error:
             if error.covered:
-                return Decision(Status.INVALID_REQUEST, str(error)), None
-            reason = "; ".join(text for _, text in missing) or str(error)
-            return decision((Gap(interval, reason),), anything_there=False), None
-        gaps = tuple(Gap(part.span, part.reason or "no recording") for part in cut.plan.gaps)
-        return decision(gaps, anything_there=True), cut
+                return Decision(Status.INVALID_REQUEST, str(error))
+            reason = "; ".join(text for _, text in wanted.missing) or str(error)
+            return self._decide(job, request, alias, (Gap(interval, reason),), anything_there=False)
+        except UnreadableRecording as error:
+            # Its index could be read, its pictures can't: a gap, as any unreadable recording is.
+            return self._decide(job, request, alias, (Gap(interval, str(error)),), anything_there=False)
+        lost = _gaps(report)
+        decision = self._decide(job, request, alias, lost, anything_there=True)
+        return report if decision.status is Status.AVAILABLE else decision
 
-    def _claim(self, job: _Job) -> Outcome | None:
-        """Take the clipId before anything is stored under it; an outcome where another request was faster.
+    def _decide(
+        self, job: Job, request: ClipRequest, alias: str, gaps: Sequence[Gap], *, anything_there: bool
+    ) -> Decision:
+        return decide(
+            request.interval, gaps, job.first_asked_ms, job.due_ms(self._options.retry_delay_s),
+            self._options.limits, anything_there=anything_there, camera=alias,
+        )  # fmt: skip
 
-        Two requests that use one clipId at the same time would else store over each other's clip. The claim
-        counts none of the chain's messages as handled, so that this one's next delivery is not a repeat.
-        """
-        metadata = job.result(Status.PENDING, "the clip is being made").metadata()
-        claim = LedgerEntry(job.clip_id, job.fingerprint, job.first_asked_ms, job.attempt, metadata)
-        try:
-            self._services.ledger.write(claim, replaces=None)
-        except Conflict:  # it was claimed before, mostly by this very request
-            return self._known(job)
-        return None
-
-    def _store(self, request: ClipRequest, report: CutReport) -> None:
-        names, store = self._options.names, self._services.destination
+    def _store(self, record: ClipRecord, request: ClipRequest, report: CutReport) -> None:
+        names = self._options.names
         for size, path in report.thumbnails.items():
             key = names.thumbnail(request.camera_id, request.clip_id, size)
-            store.put_file(key, path, CONTENT_TYPES[names.thumbnail_format])
-        store.put_file(names.clip(request.camera_id, request.clip_id), report.clip, "video/mp4")
+            self._put(record, key, path, CONTENT_TYPES[names.thumbnail_format])
+        self._put(record, names.clip(request.camera_id, request.clip_id), report.clip, "video/mp4")
 
-    def _available(self, job: _Job, report: CutReport) -> Result:
+    def _put(self, record: ClipRecord, key: str, path: Path, content_type: str) -> None:
+        """Store one object; Conflict where a later owner of the clipId was here.
+
+        What an earlier owner left is replaced, and nothing else: its version is looked up before it is made
+        sure that nobody owns the clipId since, so that whatever a later owner stores is another version.
+        """
+        store = self._services.destination
+        try:
+            store.put_file(key, path, content_type, replaces=None)
+        except Conflict as error:
+            version = store.head(key).version
+            if not record.owned():
+                raise error
+            store.put_file(key, path, content_type, replaces=version)
+
+    def _available(self, job: Job, report: CutReport) -> Result:
         return job.result(
             Status.AVAILABLE,
             None,
@@ -237,108 +228,25 @@ class ClipGenerator:
             details=report.details,
         )
 
-    def _decided(self, job: _Job, decision: Decision) -> Outcome:
+    def _decided(self, job: Job, record: ClipRecord, decision: Decision) -> Outcome:
         if decision.status is Status.PENDING and job.request is not None:
             # Sent before it is remembered: a crash in between sends it twice, and the second one is
             # dropped on receipt; the other way round it could be lost.
-            body = job.request.retry_body(job.message.sent_ms)
-            self._services.queue.send(body, delay_s=self._options.retry_delay_s)
-        return self._finish(job, job.result(decision.status, decision.reason))
-
-    def _known(self, job: _Job) -> Outcome | None:
-        """What the ledger already knows about this message; None: nothing, it is new."""
-        found = self._services.ledger.read(job.clip_id)
-        if found is None:
-            return None
-        entry, _ = found
-        if entry.fingerprint != job.fingerprint:
-            reason = (
-                f"clipId {job.clip_id} was already used for another request"
-                if job.request is not None
-                else job.problem
+            died = job.message.times_dead_lettered
+            self._services.queue.send(
+                job.request.retry_body(job.message.sent_ms),
+                delay_s=self._options.retry_delay_s,
+                attributes={TIMES_DEAD_LETTERED: str(died)} if died else None,
             )
-            return self._refuse(job, reason)
-        decided = entry.metadata.get("status") == Status.AVAILABLE
-        older = (job.first_asked_ms, job.attempt) < (entry.first_asked_ms, entry.attempts)
-        if not decided and not older:
-            return None
-        status = Status(entry.metadata["status"])
-        self._tell(entry.metadata)
-        return Outcome(status, entry.metadata, entry.metadata.get("reason"), repeated=True)
-
-    def _refuse(self, job: _Job, reason: str) -> Outcome:
-        """A clipId used twice: subscribers are told, the first request's record stays as it is."""
-        result = job.result(Status.INVALID_REQUEST, reason)
-        self._services.notifier.publish(result.metadata())
-        return Outcome(Status.INVALID_REQUEST, result.metadata(), reason)
-
-    def _finish(self, job: _Job, result: Result) -> Outcome:
-        """Remember, tell the camera API, tell the subscribers."""
-        metadata = result.metadata()
-        entry = LedgerEntry(job.clip_id, job.fingerprint, job.first_asked_ms, job.attempt + 1, metadata)
-        ledger = self._services.ledger
-        found = ledger.read(job.clip_id)
-        while True:
-            known = self._known(job) if found is not None else None
-            if known is not None:
-                return known
-            try:
-                ledger.write(entry, replaces=found[1] if found else None)
-                break
-            except Conflict:  # another delivery was faster: what it decided counts
-                found = ledger.read(job.clip_id)
-        self._tell(metadata)
-        return Outcome(result.status, metadata, result.reason)
-
-    def _tell(self, metadata: Mapping[str, Any]) -> None:
-        self._services.camera_api.put_clip(metadata["clipId"], metadata)
-        if Status(metadata["status"]).final or self._options.notify_pending:
-            self._services.notifier.publish(metadata)
+        return record.finish(job.result(decision.status, decision.reason))
 
 
-@dataclass(frozen=True)
-class _Job:
-    """A message whose clipId could be read."""
-
-    message: Message
-    clip_id: str
-    request: ClipRequest | None
-    """None: the request can never work."""
-    problem: str
-    body: Mapping[str, Any]
-    fingerprint: str
-    first_asked_ms: int
-    attempt: int
-    """How many messages of the same chain went before this one."""
-
-    @staticmethod
-    def read(message: Message) -> _Job:
-        try:
-            request = parse_request(message.body)
-        except InvalidRequest as error:
-            return _Job(
-                message, error.clip_id, None, str(error), error.body, error.fingerprint, message.sent_ms, 0
-            )
-        return _Job(
-            message, request.clip_id, request, "", request.body, request.fingerprint,
-            request.first_asked_ms(message.sent_ms), len(request.retry_timestamps_ms),
-        )  # fmt: skip
-
-    def result(self, status: Status, reason: str | None, **more: Any) -> Result:
-        camera_id: Any
-        start_ms: Any
-        end_ms: Any
-        retries: tuple[int, ...] = ()
-        if self.request is not None:
-            interval = self.request.interval
-            camera_id, start_ms, end_ms = self.request.camera_id, interval.start_ms, interval.end_ms
-            retries = self.request.retry_timestamps_ms
-        else:
-            camera_id = self.body.get("cameraId")
-            start_ms, end_ms = self.body.get("startTimestampInMs"), self.body.get("endTimestampInMs")
-        return Result(
-            self.clip_id, camera_id, start_ms, end_ms, status, self.fingerprint, retries, reason, **more
-        )
+def _stopwatch(job: Job, observe: Observer) -> Stopwatch:
+    camera_id = job.request.camera_id if job.request else None
+    stage = Stage(
+        "", job.message.message_id, job.clip_id, camera_id, job.attempt, job.message.receive_count, None
+    )
+    return Stopwatch(lambda name, duration_ms: observe(replace(stage, name=name, duration_ms=duration_ms)))
 
 
 def _gaps(report: CutReport) -> tuple[Gap, ...]:

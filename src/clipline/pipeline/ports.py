@@ -1,4 +1,4 @@
-"""The outside world as the pipeline sees it: network, storage and clock.
+"""The outside world as the pipeline sees it: network and storage.
 
 Every method raises the errors of ``clipline.contract.errors`` and no others: ``Unavailable`` where a
 retry may help (time-out, throttling, 5xx, a truncated body), ``Refused`` where it can't (4xx, denied);
@@ -15,6 +15,7 @@ from typing import Any, Protocol
 
 from clipline.contract.interval import Interval
 from clipline.contract.recording import Recording
+from clipline.media.engine import Engine
 
 
 @dataclass(frozen=True)
@@ -57,8 +58,13 @@ class ObjectStore(Protocol):
         ``replaces=version``: only where that version is there. Raises Conflict otherwise.
         """
 
-    def put_file(self, key: str, path: Path, content_type: str) -> None:
-        """Store a file's content. Readers never see half of it."""
+    def put_file(
+        self, key: str, path: Path, content_type: str, *, replaces: str | bool | None = False
+    ) -> str:
+        """Store a file's content; returns its version. Readers never see half of it.
+
+        ``replaces`` as in ``put``.
+        """
 
     def delete(self, key: str) -> None:
         """Remove an object; one that is not there is no error."""
@@ -83,6 +89,10 @@ class CameraApi(Protocol):
         """Update the clip's record. Repeating it changes nothing."""
 
 
+TIMES_DEAD_LETTERED = "timesDeadLettered"
+"""The message attribute that counts a message's stays among the dead letters, in digits."""
+
+
 @dataclass(frozen=True)
 class Message:
     """A received message, as SQS describes one."""
@@ -97,6 +107,12 @@ class Message:
     """Stands for this delivery; a later delivery of the same message has another one."""
     attributes: Mapping[str, str] = field(default_factory=dict)
     """Message attributes of type String."""
+
+    @property
+    def times_dead_lettered(self) -> int:
+        """How often it was among the dead letters and came back."""
+        count = self.attributes.get(TIMES_DEAD_LETTERED, "")
+        return int(count) if count.isascii() and count.isdigit() and len(count) <= 4 else 0
 
 
 class MessageQueue(Protocol):
@@ -119,7 +135,11 @@ class MessageQueue(Protocol):
         """Hide the message for ``visibility_s`` (0 to 43,200) from now; 0 gives it back at once."""
 
     def dead_letter(self, message: Message, reason: str) -> None:
-        """Send a copy to the dead-letter queue with the attribute ``reason``. Does not delete it here."""
+        """Send a copy to the dead-letter queue. Does not delete it here.
+
+        The copy carries the attribute ``reason``, and ``timesDeadLettered`` that is one more than the
+        message's own.
+        """
 
     def check(self) -> None:
         """Raises what sending and receiving would raise, without either."""
@@ -148,6 +168,8 @@ class LedgerEntry:
     """How many messages of that chain were handled: the next one carries this many retryTimestamps."""
     metadata: Mapping[str, Any]
     """The last result metadata that was decided."""
+    owner: str = ""
+    """Token of who last began to store objects under this clipId; empty: nobody did."""
 
 
 class ClipLedger(Protocol):
@@ -163,8 +185,14 @@ class ClipLedger(Protocol):
         """
 
 
-class Clock(Protocol):
-    """Wall time."""
+@dataclass(frozen=True)
+class Services:
+    """The outside world, and the engine that makes clips."""
 
-    def now_ms(self) -> int:
-        """Milliseconds since the epoch, UTC."""
+    camera_api: CameraApi
+    origin: ObjectStore
+    destination: ObjectStore
+    queue: MessageQueue
+    notifier: Notifier
+    ledger: ClipLedger
+    engine: Engine
