@@ -14,7 +14,7 @@ from clipline.contract.result import ObjectNames
 from clipline.media.engine import InProcess
 from clipline.pipeline.decision import Limits
 from clipline.pipeline.generate import ClipGenerator, Options
-from clipline.pipeline.ports import ClipLedger, MessageQueue, Notifier, ObjectStore, Services
+from clipline.pipeline.ports import ClipLedger, DeadLetters, MessageQueue, Notifier, ObjectStore, Services
 from clipline.settings import Settings
 
 
@@ -24,6 +24,7 @@ class Application:
 
     generator: ClipGenerator
     services: Services
+    dead_letters: DeadLetters
     settings: Settings
 
 
@@ -34,8 +35,9 @@ def application(settings: Settings) -> Iterator[Application]:
     Nothing is contacted yet. Raises ConfigurationError for a setting that no service can be made of.
     """
     with ExitStack() as stack:
-        services = _services(settings, stack)
-        yield Application(ClipGenerator(services, options(settings)), services, settings)
+        queue, dead_letters = _queue(settings, stack)
+        services = _services(settings, queue, stack)
+        yield Application(ClipGenerator(services, options(settings)), services, dead_letters, settings)
 
 
 def options(settings: Settings) -> Options:
@@ -82,7 +84,7 @@ def _clip_url(settings: Settings) -> str:
     return (folder.absolute().as_uri() if folder else settings.clip_url).rstrip("/")
 
 
-def _services(settings: Settings, stack: ExitStack) -> Services:
+def _services(settings: Settings, queue: MessageQueue, stack: ExitStack) -> Services:
     from clipline.adapters.camera_api import HttpCameraApi
 
     token = settings.cam_services_token
@@ -96,7 +98,7 @@ def _services(settings: Settings, stack: ExitStack) -> Services:
         ),
         origin=_store(settings.s3_bucket_origin),
         destination=destination,
-        queue=_queue(settings, stack),
+        queue=queue,
         notifier=_notifier(settings),
         ledger=_ledger(settings, destination, stack),
         engine=InProcess(),
@@ -126,22 +128,24 @@ def _ledger(settings: Settings, destination: ObjectStore, stack: ExitStack) -> C
     return StoreLedger(destination)
 
 
-def _queue(settings: Settings, stack: ExitStack) -> MessageQueue:
+def _queue(settings: Settings, stack: ExitStack) -> tuple[MessageQueue, DeadLetters]:
     path = local_file("AWS_SQS_QUEUE_URL", settings.aws_sqs_queue_url, "sqlite")
     if path is not None:
         from clipline.adapters.sqlite_queue import SqliteQueue
 
         path.parent.mkdir(parents=True, exist_ok=True)
-        return stack.enter_context(SqliteQueue(path, most_receives=settings.max_receive_count))
+        both = stack.enter_context(SqliteQueue(path, most_receives=settings.max_receive_count))
+        return both, both
     if not settings.aws_sqs_queue_url.startswith(("https://", "http://")):
         raise ConfigurationError(
             f"AWS_SQS_QUEUE_URL is {settings.aws_sqs_queue_url!r}, expected https://... or sqlite:FILE"
         )
-    from clipline.adapters.sqs import SqsQueue
+    from clipline.adapters.sqs import SqsDeadLetters, SqsQueue
 
-    return SqsQueue(
+    queue = SqsQueue(
         settings.aws_sqs_queue_url, dead_letter_url=settings.aws_sqs_dead_letter_queue_url or None
     )
+    return queue, SqsDeadLetters(queue)
 
 
 def _notifier(settings: Settings) -> Notifier:

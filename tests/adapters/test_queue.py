@@ -18,9 +18,9 @@ from servers.ministack import Ministack
 
 from clipline.adapters import aws
 from clipline.adapters.sqlite_queue import SqliteQueue
-from clipline.adapters.sqs import SqsQueue
+from clipline.adapters.sqs import SqsDeadLetters, SqsQueue
 from clipline.contract.errors import ConfigurationError, NotFound, Refused
-from clipline.pipeline.ports import Message, MessageQueue
+from clipline.pipeline.ports import DeadLetters, Message, MessageQueue
 
 """Longer than any test."""
 
@@ -39,6 +39,7 @@ class Rig:
     queue: MessageQueue
     dead: Callable[[], Sequence[Dead]]
     """What lies with the dead letters."""
+    letters: DeadLetters
 
 
 @pytest.fixture(params=["sqlite", "sqs"])
@@ -53,7 +54,7 @@ def make(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Callable[..
         def make_sqlite(most_receives: int = 1000) -> Rig:
             path = tmp_path / f"{next(_NUMBERS)}.sqlite"
             queue = stack.enter_context(SqliteQueue(path, most_receives=most_receives))
-            return Rig(queue, lambda: buried(queue))
+            return Rig(queue, lambda: buried(queue), queue)
 
         yield make_sqlite
 
@@ -70,7 +71,8 @@ def queue(rig: Rig) -> MessageQueue:
 
 def make_sqs(most_receives: int = 1000) -> Rig:
     url, dead_url = create_queues(most_receives)
-    return Rig(SqsQueue(url, dead_letter_url=dead_url), lambda: drained(SqsQueue(dead_url)))
+    queue = SqsQueue(url, dead_letter_url=dead_url)
+    return Rig(queue, lambda: drained(SqsQueue(dead_url)), SqsDeadLetters(queue))
 
 
 def create_queues(most_receives: int | None = None) -> tuple[str, str]:
@@ -96,7 +98,7 @@ def drained(queue: SqsQueue) -> Sequence[Dead]:
 
 
 def buried(queue: SqliteQueue) -> Sequence[Dead]:
-    return [Dead(one.message.body, one.reason, dict(one.message.attributes)) for one in queue.dead_letters()]
+    return [Dead(one.message.body, one.reason, dict(one.message.attributes)) for one in queue.letters()]
 
 
 # The contract
@@ -265,6 +267,52 @@ def test_hostile_reasons(rig: Rig, reason: str, kept: str) -> None:
     assert dead.reason == kept
 
 
+def test_who_dies_without_a_word_leaves_a_letter_to_explain(make: Callable[..., Rig]) -> None:
+    rig = make(most_receives=2)
+    rig.queue.send("poison", attributes={"a": "b"})
+    for _ in range(2):
+        rig.queue.change_visibility(expect(rig.queue), 0)
+    assert receive(rig.queue) is None
+    (message,) = rig.letters.unexplained()
+    assert message.body == "poison"
+    assert message.times_dead_lettered == 0
+
+    rig.letters.explain(message, "it killed\ntwo workers")
+    (dead,) = rig.dead()
+    assert dead.reason == "it killed two workers"
+    assert dead.attributes["a"] == "b"
+    assert dead.attributes["timesDeadLettered"] == "1"
+    assert rig.letters.unexplained() == []
+
+
+def test_a_letter_that_is_returned_is_a_message_that_says_so(rig: Rig) -> None:
+    for died in (0, 1, 2):
+        if not died:
+            rig.queue.send("x")
+        message = expect(rig.queue)
+        assert message.times_dead_lettered == died
+        assert "reason" not in message.attributes
+        rig.queue.dead_letter(message, f"reason {died}")
+        rig.queue.delete(message)
+        (letter,) = rig.letters.letters()
+        assert (letter.message.body, letter.reason) == ("x", f"reason {died}")
+        rig.letters.redrive(letter)
+    assert expect(rig.queue).receive_count == 1
+    assert list(rig.letters.letters()) == []
+
+
+def test_a_letter_that_is_forgotten_is_gone(rig: Rig) -> None:
+    rig.queue.send("x")
+    message = expect(rig.queue)
+    rig.queue.dead_letter(message, "broken")
+    (letter,) = rig.letters.letters()
+    for _ in range(2):
+        rig.letters.forget(letter.message)
+    assert rig.dead() == []
+    rig.queue.change_visibility(message, 0)
+    assert expect(rig.queue).body == "x"
+
+
 def test_no_more_than_asked_for_are_received(queue: MessageQueue) -> None:
     bodies = {str(number) for number in range(13)}
     for body in bodies:
@@ -339,7 +387,7 @@ def test_no_dead_letter_queue_is_known(aws_environment: Ministack) -> None:
 
 def test_a_dead_letter_as_large_as_can_be_keeps_its_body(aws_environment: Ministack) -> None:
     rig = make_sqs()
-    for spare_bytes in (0, 100):
+    for spare_bytes in (0, 160):
         body = "x" * (1024 * 1024 - spare_bytes)
         message = Message("m" * 36, body, 0, 1, "r", {})
         rig.queue.dead_letter(message, "broken " * 100)
@@ -347,7 +395,9 @@ def test_a_dead_letter_as_large_as_can_be_keeps_its_body(aws_environment: Minist
     assert (len(whole.body), whole.reason) == (1024 * 1024, None)
     assert shortened.reason
     assert "broken broken".startswith(shortened.reason[:13])
-    assert len("sourceMessageIdString" + "m" * 36 + "reasonString" + shortened.reason) == 100
+    assert shortened.attributes["timesDeadLettered"] == "1"
+    names = "sourceMessageIdString" + "m" * 36 + "timesDeadLetteredString1" + "reasonString"
+    assert len(names + shortened.reason) == 160
 
 
 def test_a_dead_letter_has_no_more_attributes_than_sqs_takes(aws_environment: Ministack) -> None:

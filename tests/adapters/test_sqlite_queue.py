@@ -58,17 +58,17 @@ def test_dead_letters_stay_until_they_are_removed(path: Path) -> None:
         while receive(queue, visibility_s=0):
             pass
     with SqliteQueue(path) as queue:
-        by_hand, worn_out = queue.dead_letters()
+        by_hand, worn_out = queue.letters()
         assert (by_hand.reason, by_hand.died_ms) == ("broken", 1_537_113_617_000)
         assert by_hand.message.message_id == first.message_id
-        assert worn_out.reason == "received 2 times, never deleted"
+        assert worn_out.reason is None
         assert (worn_out.message.body, worn_out.message.receive_count) == ("poison", 2)
         assert worn_out.message.attributes == {"a": "b"}
         assert queue.depth() == Depth(visible=0, in_flight=0, delayed=0, dead=2)
 
-        queue.remove_dead_letter(first.message_id)
-        queue.remove_dead_letter(first.message_id)
-        assert [one.message.body for one in queue.dead_letters()] == ["poison"]
+        queue.forget(first)
+        queue.forget(first)
+        assert [one.message.body for one in queue.letters()] == ["poison"]
 
 
 def test_what_comes_due_first_is_received_first(path: Path) -> None:
@@ -230,7 +230,7 @@ def test_a_file_of_a_later_version(path: Path) -> None:
     with sqlite3.connect(path) as db:
         db.execute("PRAGMA user_version = 99")
     db.close()
-    with pytest.raises(Refused, match="schema 99, this version of Clipline knows 1"):
+    with pytest.raises(Refused, match="schema 99, this version of Clipline knows 2"):
         SqliteQueue(path)
 
 

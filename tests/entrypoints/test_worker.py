@@ -130,7 +130,7 @@ def test_several_clips_at_once_and_a_message_that_can_never_work(data, queue, st
         queue.send(json.dumps(CLIP | {"clipId": clip_id, "retryTimestamps": []}))
     worker = start_worker("--until-idle", "--set", "WORKER_CONCURRENCY=3")
     assert worker.wait(PATIENCE_S) == 0
-    (dead,) = queue.dead_letters()
+    (dead,) = queue.letters()
     assert "clipId" in dead.reason
     lines = [json.loads(line) for line in (tmp_path / "worker-0.log").read_text().splitlines()]
     assert {line["level"] for line in lines} == {"info"}

@@ -13,6 +13,7 @@ from clipline.adapters.sqlite_queue import SqliteQueue
 from clipline.contract.errors import NotFound
 from clipline.contract.interval import Interval
 from clipline.contract.recording import NameFormat, Recording
+from clipline.contract.result import Status
 from clipline.pipeline.decision import Limits
 from clipline.pipeline.generate import ClipGenerator, Options
 from clipline.pipeline.job import Outcome
@@ -124,8 +125,9 @@ class CountingStore:
         return getattr(self._real, name)
 
     def put_file(self, key: str, path: Path, content_type: str, **options: Any) -> str:
+        version = self._real.put_file(key, path, content_type, **options)
         self.files += 1
-        return self._real.put_file(key, path, content_type, **options)
+        return version
 
 
 @dataclass
@@ -169,6 +171,13 @@ class Rig:
 
     def wait(self, ms: int = RETRY_DELAY_MS) -> None:
         self.clock.ms += ms
+
+    def deliver_last(self) -> Outcome:
+        """Wait as long as waiting is allowed, and handle the attempt that was sent after that."""
+        self.wait(RETRY_MS)
+        assert self.deliver().status is Status.PENDING
+        self.wait()
+        return self.deliver()
 
     def stored(self) -> set[str]:
         return {info.key for info in self.services.destination.list("")}

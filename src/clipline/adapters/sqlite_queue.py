@@ -19,14 +19,14 @@ import sqlite3
 import threading
 import time
 import uuid
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Self
 
 from clipline.contract.errors import ConfigurationError, Refused
 from clipline.database import Database
-from clipline.pipeline.ports import Message
+from clipline.pipeline.ports import TIMES_DEAD_LETTERED, DeadLetter, Message
 
 _POLL_S = 0.05
 _MOST_DELAY_S = 900
@@ -63,8 +63,12 @@ MIGRATIONS = (
         ) STRICT
         """,
     ),
+    # 0: the queue itself put it here, and nobody was told yet.
+    ("ALTER TABLE dead_letters ADD COLUMN explained INTEGER NOT NULL DEFAULT 1",),
 )
 """Entries are only ever added."""
+
+_SEND = "INSERT INTO messages (message_id, body, attributes, sent_ms, visible_ms) VALUES (?, ?, ?, ?, ?)"
 
 
 @dataclass(frozen=True)
@@ -79,17 +83,6 @@ class Depth:
     """Sent with a delay that is not over."""
     dead: int
     """Dead letters. One that was put there by hand counts above as well, until it is deleted."""
-
-
-@dataclass(frozen=True)
-class DeadLetter:
-    """A message that was given up."""
-
-    message: Message
-    """As it was last received; its receipt is empty."""
-    reason: str
-    died_ms: int
-    """Since the epoch, UTC."""
 
 
 def _wall_ms() -> int:
@@ -132,11 +125,7 @@ class SqliteQueue:
         now_ms = self._now_ms()
         row = (str(uuid.uuid4()), body, text, now_ms, now_ms + delay_s * 1000)
         with self._database.write("send to") as db:
-            db.execute(
-                "INSERT INTO messages (message_id, body, attributes, sent_ms, visible_ms) "
-                "VALUES (?, ?, ?, ?, ?)",
-                row,
-            )
+            db.execute(_SEND, row)
         if not delay_s:
             self._wake()
 
@@ -183,30 +172,48 @@ class SqliteQueue:
     def dead_letter(self, message: Message, reason: str) -> None:
         """As in the port. Doing it twice changes nothing: the first reason stays."""
         row = (
-            message.message_id, message.body, json.dumps(dict(message.attributes)), message.sent_ms,
+            message.message_id, message.body, _died_once_more(message), message.sent_ms,
             message.receive_count, _one_line(reason), self._now_ms(),
         )  # fmt: skip
         with self._database.write("add a dead letter to") as db:
-            db.execute("INSERT INTO dead_letters VALUES (?, ?, ?, ?, ?, ?, ?) ON CONFLICT DO NOTHING", row)
+            db.execute("INSERT INTO dead_letters VALUES (?, ?, ?, ?, ?, ?, ?, 1) ON CONFLICT DO NOTHING", row)
 
     def check(self) -> None:
         """As in the port: the file is read, and locked for writing."""
         with self._database.write("look up") as db:
             db.execute("SELECT count(*) FROM messages").fetchone()
 
-    def dead_letters(self) -> Sequence[DeadLetter]:
-        """All of them, the oldest first."""
-        with self._database.read("list the dead letters of") as db:
-            rows = db.execute(
-                "SELECT message_id, body, sent_ms, receive_count, '', attributes, reason, died_ms "
-                "FROM dead_letters ORDER BY died_ms, rowid"
-            ).fetchall()
-        return [DeadLetter(_message(*row[:6]), *row[6:]) for row in rows]
+    def unexplained(self) -> Sequence[Message]:
+        """As in the port."""
+        return [letter.message for letter in self._letters(unexplained_only=True, most=_MOST_RECEIVED)]
 
-    def remove_dead_letter(self, message_id: str) -> None:
-        """Forget a dead letter; one that is not there is no error."""
+    def explain(self, message: Message, reason: str) -> None:
+        """As in the port."""
+        values = (_one_line(reason), _died_once_more(message), message.message_id)
+        with self._database.write("explain a dead letter of") as db:
+            db.execute(
+                "UPDATE dead_letters SET reason = ?, attributes = ?, explained = 1 "
+                "WHERE message_id = ? AND explained = 0",
+                values,
+            )
+
+    def letters(self) -> Iterator[DeadLetter]:
+        """As in the port, the oldest first."""
+        return iter(self._letters())
+
+    def redrive(self, letter: DeadLetter) -> None:
+        """As in the port, in one transaction."""
+        now_ms, message = self._now_ms(), letter.message
+        row = (str(uuid.uuid4()), message.body, json.dumps(dict(message.attributes)), now_ms, now_ms)
+        with self._database.write("return a dead letter of") as db:
+            if db.execute("DELETE FROM dead_letters WHERE message_id = ?", (message.message_id,)).rowcount:
+                db.execute(_SEND, row)
+        self._wake()
+
+    def forget(self, message: Message) -> None:
+        """As in the port."""
         with self._database.write("remove a dead letter from") as db:
-            db.execute("DELETE FROM dead_letters WHERE message_id = ?", (message_id,))
+            db.execute("DELETE FROM dead_letters WHERE message_id = ?", (message.message_id,))
 
     def depth(self) -> Depth:
         """How many messages there are, at one moment."""
@@ -253,13 +260,23 @@ class SqliteQueue:
             """
             INSERT INTO dead_letters
             SELECT message_id, body, attributes, sent_ms, receive_count,
-                   'received ' || receive_count || ' times, never deleted', :now_ms
+                   'received ' || receive_count || ' times, never deleted', :now_ms, 0
             FROM messages WHERE visible_ms <= :now_ms AND receive_count >= :most
             ON CONFLICT DO NOTHING
             """,
             bounds,
         )
         db.execute("DELETE FROM messages WHERE visible_ms <= :now_ms AND receive_count >= :most", bounds)
+
+    def _letters(self, *, unexplained_only: bool = False, most: int = -1) -> list[DeadLetter]:
+        with self._database.read("list the dead letters of") as db:
+            rows = db.execute(
+                "SELECT message_id, body, sent_ms, receive_count, '', attributes, "
+                "iif(explained, reason, NULL), died_ms FROM dead_letters "
+                "WHERE NOT (explained AND ?) ORDER BY died_ms, rowid LIMIT ?",
+                (unexplained_only, most),
+            ).fetchall()
+        return [DeadLetter(_message(*row[:6]), *row[6:]) for row in rows]
 
     def _wake(self) -> None:
         with self._arrived:
@@ -283,6 +300,11 @@ def _message(
     message_id: str, body: str, sent_ms: int, receive_count: int, receipt: str, attributes: str
 ) -> Message:
     return Message(message_id, body, sent_ms, receive_count, receipt, json.loads(attributes))
+
+
+def _died_once_more(message: Message) -> str:
+    """The attributes of its dead letter, as JSON."""
+    return json.dumps({**message.attributes, TIMES_DEAD_LETTERED: str(message.times_dead_lettered + 1)})
 
 
 def _one_line(reason: str) -> str:

@@ -5,13 +5,13 @@ from __future__ import annotations
 import json
 import math
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from functools import cached_property
 from typing import TYPE_CHECKING
 
 from clipline.adapters import aws
 from clipline.contract.errors import ConfigurationError, NotFound, Refused
-from clipline.pipeline.ports import Message
+from clipline.pipeline.ports import TIMES_DEAD_LETTERED, DeadLetter, Message
 
 if TYPE_CHECKING:
     from mypy_boto3_sqs import SQSClient
@@ -23,6 +23,9 @@ _MOST_WAIT_S = 20
 _MOST_BYTES = 1024 * 1024  # of a message, its attributes included
 _MOST_REASON_BYTES = 1024
 _MOST_ATTRIBUTES = 10
+_REASON, _SOURCE = "reason", "sourceMessageId"
+_LOOK_S = 20  # a dead letter that is looked at is hidden for so long, and seen once in one listing
+_MOST_LOOKS = 10
 _STALE = re.compile("ReceiptHandleIsInvalid|MessageNotInflight|receipt handle", re.IGNORECASE)
 
 
@@ -91,18 +94,8 @@ class SqsQueue:
 
         Raises Refused where no dead-letter queue is known.
         """
-        url = self._dead_letter_url
-        added = {"sourceMessageId": message.message_id, "reason": _one_line(reason)}
-        kept = [(name, value) for name, value in message.attributes.items() if name not in added]
-        attributes = dict(kept[: _MOST_ATTRIBUTES - len(added)]) | added
-        # Whatever else is lost of a message as large as can be, its body is not.
-        spare_bytes = _MOST_BYTES - _size_bytes(message.body, attributes)
-        if spare_bytes < 0:
-            attributes["reason"] = _cut(
-                attributes["reason"], len(attributes["reason"].encode()) + spare_bytes
-            )
-        if not attributes["reason"]:
-            attributes = {}
+        attributes = _explained(message, reason)
+        url = self.dead_letter_url
         with aws.translate("send to", url):
             self._client.send_message(
                 QueueUrl=url, MessageBody=message.body, MessageAttributes=_sent_attributes(attributes)
@@ -122,7 +115,8 @@ class SqsQueue:
         return aws.client("sqs", target=self._url, wait_s=_MOST_WAIT_S)
 
     @cached_property
-    def _dead_letter_url(self) -> str:
+    def dead_letter_url(self) -> str:
+        """Raises Refused where none is known."""
         if self._given_dead_letter_url:
             return self._given_dead_letter_url
         operation = "find the dead-letter queue of"
@@ -137,6 +131,55 @@ class SqsQueue:
             *_, account, name = json.loads(policy)["deadLetterTargetArn"].split(":")
             found = self._client.get_queue_url(QueueName=name, QueueOwnerAWSAccountId=account)
         return found["QueueUrl"]
+
+
+class SqsDeadLetters:
+    """The dead letters of ``queue``, which SQS lets nobody see without hiding them for a while.
+
+    Letters that its own redrive policy moved have no reason. They are looked for among the others, some
+    hundred at a time, which SQS chooses at random.
+    """
+
+    def __init__(self, queue: SqsQueue) -> None:
+        self._queue = queue
+
+    @cached_property
+    def _dead(self) -> SqsQueue:
+        return SqsQueue(self._queue.dead_letter_url)
+
+    def unexplained(self) -> Sequence[Message]:
+        """As in the port."""
+        found: list[Message] = []
+        for _ in range(_MOST_LOOKS):
+            seen = self._dead.receive(most=10, wait_s=0, visibility_s=_LOOK_S)
+            found += [one for one in seen if _REASON not in one.attributes]
+            if len(found) >= 10 or not seen:
+                break
+        return found
+
+    def explain(self, message: Message, reason: str) -> None:
+        """As in the port: a copy with the reason takes the letter's place, unless SQS carries no larger
+        message than the letter is."""
+        if _explained(message, reason):
+            self._queue.dead_letter(message, reason)
+            self.forget(message)
+
+    def letters(self) -> Iterator[DeadLetter]:
+        """As in the port; what another caller looks at is not seen."""
+        while seen := self._dead.receive(most=10, wait_s=1, visibility_s=_LOOK_S):
+            for one in seen:
+                yield DeadLetter(one, one.attributes.get(_REASON), one.sent_ms)
+
+    def redrive(self, letter: DeadLetter) -> None:
+        """As in the port: in between it is in both queues, never in none."""
+        kept = letter.message.attributes.items()
+        attributes = {name: value for name, value in kept if name not in (_REASON, _SOURCE)}
+        self._queue.send(letter.message.body, attributes=attributes)
+        self.forget(letter.message)
+
+    def forget(self, message: Message) -> None:
+        """As in the port."""
+        self._dead.delete(message)
 
 
 def _message(received: MessageTypeDef) -> Message:
@@ -154,6 +197,23 @@ def _message(received: MessageTypeDef) -> Message:
         receipt=received["ReceiptHandle"],
         attributes=attributes,
     )
+
+
+def _explained(message: Message, reason: str) -> dict[str, str]:
+    """The attributes of a message's dead letter; none where its body leaves no room for a reason."""
+    added = {
+        _SOURCE: message.message_id,
+        _REASON: _one_line(reason),
+        TIMES_DEAD_LETTERED: str(message.times_dead_lettered + 1),
+    }
+    kept = [(name, value) for name, value in message.attributes.items() if name not in added]
+    attributes = dict(kept[: _MOST_ATTRIBUTES - len(added)]) | added
+    # Whatever else is lost of a message as large as can be, its body is not.
+    spare_bytes = _MOST_BYTES - _size_bytes(message.body, attributes)
+    if spare_bytes < 0:
+        room_bytes = len(attributes[_REASON].encode()) + spare_bytes
+        attributes[_REASON] = _cut(attributes[_REASON], room_bytes)
+    return attributes if attributes[_REASON] else {}
 
 
 def _sent_attributes(attributes: Mapping[str, str]) -> dict[str, MessageAttributeValueTypeDef]:

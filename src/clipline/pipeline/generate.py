@@ -32,7 +32,7 @@ from clipline.media.thumbnails import CONTENT_TYPES
 from clipline.pipeline.decision import Decision, Limits, decide, decide_before_reading
 from clipline.pipeline.job import Job, Outcome
 from clipline.pipeline.observation import Observer, Stage, unobserved
-from clipline.pipeline.ports import TIMES_DEAD_LETTERED, Message, Services
+from clipline.pipeline.ports import TIMES_DEAD_LETTERED, DeadLetters, Message, Services
 from clipline.pipeline.record import ClipRecord
 from clipline.pipeline.source import StoreSource
 from clipline.pipeline.workdir import job_directory
@@ -93,18 +93,30 @@ class ClipGenerator:
         stages.end()
         return replace(outcome, timings_ms=stages.timings_ms)
 
-    def bury(self, message: Message, reason: str) -> Outcome:
-        """Give up a message that the queue itself put among the dead letters: whoever had it said nothing.
+    def bury(self, letters: DeadLetters) -> int:
+        """Give up what the queue itself put among its dead letters: whoever had a message said nothing.
 
-        Its clip becomes FATAL_ERROR unless something was decided before. Only with that status, and where
-        nobody can be told (None), does the message belong among the dead letters for ``outcome.reason``.
+        Its clip becomes FATAL_ERROR and the letter stays, with its reason; where something else was decided,
+        nothing is lost and the letter goes. Returns how many letters there were.
         """
-        try:
-            job = Job.read(message)
-        except UnreadableRequest as error:
-            return Outcome(None, reason=str(error))
-        record = self._record(job)
-        return record.known() or record.finish(job.result(Status.FATAL_ERROR, reason))
+        seen = letters.unexplained()
+        for message in seen:
+            reason = (
+                f"received {message.receive_count} times, never finished: who worked on it died without a "
+                "word, or ran out of time"
+            )
+            try:
+                job = Job.read(message)
+            except UnreadableRequest as error:
+                letters.explain(message, str(error))
+                continue
+            record = self._record(job)
+            outcome = record.known() or record.finish(job.result(Status.FATAL_ERROR, reason))
+            if outcome.status is Status.FATAL_ERROR:
+                letters.explain(message, outcome.reason or reason)
+            else:
+                letters.forget(message)
+        return len(seen)
 
     def _record(self, job: Job) -> ClipRecord:
         return ClipRecord(self._services, job, notify_pending=self._options.notify_pending)

@@ -145,6 +145,43 @@ class MessageQueue(Protocol):
         """Raises what sending and receiving would raise, without either."""
 
 
+@dataclass(frozen=True)
+class DeadLetter:
+    """A message that was given up."""
+
+    message: Message
+    """As it was last received."""
+    reason: str | None
+    """One line; None: the queue itself put it here, and nobody was told of it yet."""
+    died_ms: int
+    """When it came here, milliseconds since the epoch, UTC."""
+
+
+class DeadLetters(Protocol):
+    """The messages of a queue that were given up, each kept until a person returns or removes it."""
+
+    def unexplained(self) -> Sequence[Message]:
+        """Up to 10 letters without a reason: whoever had the message died without a word.
+
+        Two callers at once may get the same ones.
+        """
+
+    def explain(self, message: Message, reason: str) -> None:
+        """Keep an unexplained letter listed for ``reason``, counted in ``timesDeadLettered``."""
+
+    def letters(self) -> Iterator[DeadLetter]:
+        """All that can be seen now, in no certain order."""
+
+    def redrive(self, letter: DeadLetter) -> None:
+        """Send the message to its queue again, then forget the letter.
+
+        Sent again it keeps the attribute ``timesDeadLettered``, by which it counts as a new attempt.
+        """
+
+    def forget(self, message: Message) -> None:
+        """Remove a letter; one that is not there is no error."""
+
+
 class Notifier(Protocol):
     """Tells subscribers."""
 
