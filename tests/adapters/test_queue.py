@@ -286,11 +286,14 @@ def test_who_dies_without_a_word_leaves_a_letter_to_explain(make: Callable[..., 
 
 
 def test_a_letter_that_is_returned_is_a_message_that_says_so(rig: Rig) -> None:
+    first_ms = 0
     for died in (0, 1, 2):
         if not died:
             rig.queue.send("x")
         message = expect(rig.queue)
         assert message.times_dead_lettered == died
+        first_ms = first_ms or message.sent_ms
+        assert message.first_sent_ms == first_ms
         assert "reason" not in message.attributes
         rig.queue.dead_letter(message, f"reason {died}")
         rig.queue.delete(message)
@@ -387,7 +390,7 @@ def test_no_dead_letter_queue_is_known(aws_environment: Ministack) -> None:
 
 def test_a_dead_letter_as_large_as_can_be_keeps_its_body(aws_environment: Ministack) -> None:
     rig = make_sqs()
-    for spare_bytes in (0, 160):
+    for spare_bytes in (0, 190):
         body = "x" * (1024 * 1024 - spare_bytes)
         message = Message("m" * 36, body, 0, 1, "r", {})
         rig.queue.dead_letter(message, "broken " * 100)
@@ -396,8 +399,8 @@ def test_a_dead_letter_as_large_as_can_be_keeps_its_body(aws_environment: Minist
     assert shortened.reason
     assert "broken broken".startswith(shortened.reason[:13])
     assert shortened.attributes["timesDeadLettered"] == "1"
-    names = "sourceMessageIdString" + "m" * 36 + "timesDeadLetteredString1" + "reasonString"
-    assert len(names + shortened.reason) == 160
+    names = "sourceMessageIdString" + "m" * 36 + "timesDeadLetteredString1firstSentTimestampString0"
+    assert len(names + "reasonString" + shortened.reason) == 190
 
 
 def test_a_dead_letter_has_no_more_attributes_than_sqs_takes(aws_environment: Ministack) -> None:

@@ -26,7 +26,7 @@ from typing import Self
 
 from clipline.contract.errors import ConfigurationError, Refused
 from clipline.database import Database
-from clipline.pipeline.ports import TIMES_DEAD_LETTERED, DeadLetter, Message
+from clipline.pipeline.ports import DeadLetter, Message
 
 _POLL_S = 0.05
 _MOST_DELAY_S = 900
@@ -172,7 +172,7 @@ class SqliteQueue:
     def dead_letter(self, message: Message, reason: str) -> None:
         """As in the port. Doing it twice changes nothing: the first reason stays."""
         row = (
-            message.message_id, message.body, _died_once_more(message), message.sent_ms,
+            message.message_id, message.body, json.dumps(message.when_dead()), message.sent_ms,
             message.receive_count, _one_line(reason), self._now_ms(),
         )  # fmt: skip
         with self._database.write("add a dead letter to") as db:
@@ -189,7 +189,7 @@ class SqliteQueue:
 
     def explain(self, message: Message, reason: str) -> None:
         """As in the port."""
-        values = (_one_line(reason), _died_once_more(message), message.message_id)
+        values = (_one_line(reason), json.dumps(message.when_dead()), message.message_id)
         with self._database.write("explain a dead letter of") as db:
             db.execute(
                 "UPDATE dead_letters SET reason = ?, attributes = ?, explained = 1 "
@@ -300,11 +300,6 @@ def _message(
     message_id: str, body: str, sent_ms: int, receive_count: int, receipt: str, attributes: str
 ) -> Message:
     return Message(message_id, body, sent_ms, receive_count, receipt, json.loads(attributes))
-
-
-def _died_once_more(message: Message) -> str:
-    """The attributes of its dead letter, as JSON."""
-    return json.dumps({**message.attributes, TIMES_DEAD_LETTERED: str(message.times_dead_lettered + 1)})
 
 
 def _one_line(reason: str) -> str:

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 from clipline.adapters import aws
 from clipline.contract.errors import ConfigurationError, NotFound, Refused
-from clipline.pipeline.ports import TIMES_DEAD_LETTERED, DeadLetter, Message
+from clipline.pipeline.ports import FIRST_SENT, TIMES_DEAD_LETTERED, DeadLetter, Message
 
 if TYPE_CHECKING:
     from mypy_boto3_sqs import SQSClient
@@ -201,12 +201,10 @@ def _message(received: MessageTypeDef) -> Message:
 
 def _explained(message: Message, reason: str) -> dict[str, str]:
     """The attributes of a message's dead letter; none where its body leaves no room for a reason."""
-    added = {
-        _SOURCE: message.message_id,
-        _REASON: _one_line(reason),
-        TIMES_DEAD_LETTERED: str(message.times_dead_lettered + 1),
-    }
-    kept = [(name, value) for name, value in message.attributes.items() if name not in added]
+    dead = message.when_dead()
+    added = {_SOURCE: message.message_id, _REASON: _one_line(reason)}
+    added |= {name: dead[name] for name in (TIMES_DEAD_LETTERED, FIRST_SENT)}
+    kept = [(name, value) for name, value in dead.items() if name not in added]
     attributes = dict(kept[: _MOST_ATTRIBUTES - len(added)]) | added
     # Whatever else is lost of a message as large as can be, its body is not.
     spare_bytes = _MOST_BYTES - _size_bytes(message.body, attributes)

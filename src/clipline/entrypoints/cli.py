@@ -12,7 +12,7 @@ import traceback
 from collections.abc import Callable
 from enum import StrEnum
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NoReturn, TypeVar
+from typing import Any, NoReturn
 
 import click
 
@@ -21,49 +21,11 @@ from clipline.contract.coverage import GapPolicy
 from clipline.contract.errors import CliplineError, ConfigurationError, UnreadableRequest
 from clipline.contract.modes import CutMode, HevcMode
 from clipline.entrypoints.clip_lines import print_cut
-
-if TYPE_CHECKING:
-    from rich.console import Console
-
-    from clipline.settings import Settings
-
-_Command = TypeVar("_Command", bound=Callable[..., Any])
-_File = click.Path(path_type=Path)
+from clipline.entrypoints.options import Command, File, console_of, settings_of, settings_options
+from clipline.entrypoints.options import as_json as with_json
 
 
-def _as_json(command: _Command) -> _Command:
-    return click.option("--json", "as_json", is_flag=True, help="Print JSON and nothing else.")(command)
-
-
-def _settings_options(command: _Command) -> _Command:
-    """The three ways to say where settings come from."""
-    for add in (
-        click.option(
-            "--set",
-            "setting",
-            multiple=True,
-            metavar="NAME=VALUE",
-            help="A setting that goes before all others.",
-        ),
-        click.option(
-            "--data",
-            type=_File,
-            metavar="DIR",
-            help="No settings: everything on this machine, in DIR, as `demo` does.",
-        ),
-        click.option(
-            "--env-file",
-            type=_File,
-            default=Path(".env"),
-            metavar="FILE",
-            help="Settings; the environment goes before it.  [default: .env]",
-        ),
-    ):
-        command = add(command)
-    return command
-
-
-def _choice(name: str, default: StrEnum, text: str) -> Callable[[_Command], _Command]:
+def _choice(name: str, default: StrEnum, text: str) -> Callable[[Command], Command]:
     """An option that takes one of the words of the enum that ``default`` belongs to."""
     choice = click.Choice([str(one) for one in type(default)])
     return click.option(name, type=choice, default=str(default), show_default=True, help=text)
@@ -82,8 +44,8 @@ def app(context: click.Context, verbose: bool) -> None:
 @click.argument("recordings", nargs=-1, required=True, metavar="RECORDING...")
 @click.option("--start", required=True, metavar="T", help="First instant: ISO 8601 in UTC, or milliseconds.")
 @click.option("--end", required=True, metavar="T", help="The instant before which the clip ends.")
-@click.option("-o", "--output", required=True, type=_File, metavar="FILE", help="The clip, an MP4 file.")
-@click.option("--thumbnails", type=_File, metavar="DIR", help="Make thumbnails there.")
+@click.option("-o", "--output", required=True, type=File, metavar="FILE", help="The clip, an MP4 file.")
+@click.option("--thumbnails", type=File, metavar="DIR", help="Make thumbnails there.")
 @click.option(
     "--sizes", default="300 640 1500 3000", show_default=True, metavar="WIDTHS", help="Their widths, pixels."
 )
@@ -108,7 +70,7 @@ def app(context: click.Context, verbose: bool) -> None:
 @_choice("--hevc-mode", HevcMode.H264, "HEVC recordings: encode to h264, splice (copy), or encode to hevc.")
 @click.option("--timestamp-format", metavar="FORMAT", help="Of times in file names, in strptime's notation.")
 @click.option("--overwrite", is_flag=True, help="Replace FILE where it exists.")
-@_as_json
+@with_json
 def cut(
     recordings: tuple[str, ...],
     start: str,
@@ -152,7 +114,7 @@ def cut(
     else:
         from clipline.entrypoints.report import progress
 
-        with progress(_console(stderr=True)) as on_stage:
+        with progress(console_of(stderr=True)) as on_stage:
             document = make_clip(options, on_stage)
     if as_json:
         print(json.dumps(document, indent=2))
@@ -176,9 +138,9 @@ def _widths(text: str) -> tuple[int, ...]:
 
 
 @app.command(short_help="Handle an event, as the function would.")
-@click.argument("event_file", type=_File, metavar="EVENT.JSON")
-@_settings_options
-@_as_json
+@click.argument("event_file", type=File, metavar="EVENT.JSON")
+@settings_options
+@with_json
 def invoke(
     event_file: Path, env_file: Path, data: Path | None, setting: tuple[str, ...], as_json: bool
 ) -> None:
@@ -190,9 +152,9 @@ def invoke(
     from clipline.wiring import application
 
     event = _read_event(event_file)
-    console = _console(stderr=as_json)
+    console = console_of(stderr=as_json)
     results = []
-    with with_camera_api(_settings(env_file, data, setting)) as settings, application(settings) as wired:
+    with with_camera_api(settings_of(env_file, data, setting)) as settings, application(settings) as wired:
         with progress(console) as on_stage:
             for handled in handle_records(
                 wired.generator, event, lambda stage: on_stage(stage.name, stage.duration_ms)
@@ -219,7 +181,7 @@ def _read_event(path: Path) -> Any:
 
 
 @app.command(short_help="Take requests from the queue.")
-@_settings_options
+@settings_options
 @click.option("--until-idle", is_flag=True, help="Stop when the queue has nothing to give.")
 @click.option(
     "--visibility",
@@ -238,7 +200,7 @@ def worker(
     from clipline.entrypoints.worker import Worker, stop_on_signals
     from clipline.wiring import application
 
-    given = _settings(env_file, data, setting)
+    given = settings_of(env_file, data, setting)
     logger = make_logger(given.log_level)
     with (
         stop_on_signals() as stop,
@@ -255,6 +217,35 @@ def worker(
         logger.info("worker stopped")
 
 
+@app.command(short_help="List dead letters, or return them to the queue.")
+@click.argument("letters", nargs=-1, metavar="[LETTER]...")
+@settings_options
+@click.option("--all", "everything", is_flag=True, help="Return all of them.")
+@click.option("--remove", is_flag=True, help="Remove them instead of returning them.")
+@with_json
+def redrive(
+    letters: tuple[str, ...],
+    env_file: Path,
+    data: Path | None,
+    setting: tuple[str, ...],
+    everything: bool,
+    remove: bool,
+    as_json: bool,
+) -> None:
+    """List the messages that were given up, each with its reason; or return to the queue those named by
+    LETTER.
+
+    A message that is returned counts as the next attempt of the same request.
+    """
+    from clipline.entrypoints.redrive import redrive as run
+    from clipline.wiring import application
+
+    if remove and not (letters or everything):
+        raise ConfigurationError("--remove: name the letters to remove, or add --all")
+    with application(settings_of(env_file, data, setting)) as wired:
+        run(wired.dead_letters, letters, everything=everything, remove=remove, as_json=as_json)
+
+
 @app.command(
     short_help="Write an event to test with.",
     context_settings={"ignore_unknown_options": True, "help_option_names": []},
@@ -269,7 +260,7 @@ def event(arguments: tuple[str, ...]) -> None:
 
 
 @app.command(short_help="Make sample footage.")
-@click.argument("directory", type=_File, metavar="DIR")
+@click.argument("directory", type=File, metavar="DIR")
 @click.option(
     "--start",
     default="2018-09-16T17:35:32.200Z",
@@ -305,7 +296,7 @@ def sample(directory: Path, start: str, recordings: int, duration: int) -> None:
         start_ms = parse_instant(start)
     except ValueError as error:
         raise ConfigurationError(f"--start: {error}") from None
-    console = _console()
+    console = console_of()
     for path in make_sample_footage(
         directory, console, start_ms=start_ms, recordings=recordings, duration_s=duration
     ):
@@ -313,8 +304,8 @@ def sample(directory: Path, start: str, recordings: int, duration: int) -> None:
 
 
 @app.command(short_help="Check everything, and say what to fix.")
-@_settings_options
-@_as_json
+@settings_options
+@with_json
 def doctor(env_file: Path, data: Path | None, setting: tuple[str, ...], as_json: bool) -> None:
     """Check settings, credentials, reachability and codecs, and say what to fix."""
     from dataclasses import asdict
@@ -322,13 +313,13 @@ def doctor(env_file: Path, data: Path | None, setting: tuple[str, ...], as_json:
     from clipline.entrypoints.doctor import examine
 
     findings = []
-    for finding in examine(lambda: _settings(env_file, data, setting)):
+    for finding in examine(lambda: settings_of(env_file, data, setting)):
         findings.append(finding)
         if not as_json:
             mark = "[green]ok  [/]" if finding.fine else "[bold red]FIX [/]"
             from rich.markup import escape
 
-            _console().print(
+            console_of().print(
                 f"{mark} {finding.what:16} {escape(finding.detail)}", highlight=False, soft_wrap=True
             )
     if as_json:
@@ -339,7 +330,7 @@ def doctor(env_file: Path, data: Path | None, setting: tuple[str, ...], as_json:
 @app.command(short_help="See it work, on this machine alone.")
 @click.option(
     "--data",
-    type=_File,
+    type=File,
     default=Path("data"),
     metavar="DIR",
     help="Everything it makes lies there.  [default: data]",
@@ -348,29 +339,7 @@ def demo(data: Path) -> None:
     """Make sample footage and cut a clip out of it, through a real queue and camera API, on this machine."""
     from clipline.entrypoints.demo import demo as run
 
-    sys.exit(run(data, _console()))
-
-
-def _settings(env_file: Path, data: Path | None, setting: tuple[str, ...]) -> Settings:
-    from clipline.settings import load_settings, local_settings
-
-    overrides = {}
-    for text in setting:
-        name, equals, value = text.partition("=")
-        if not equals:
-            raise ConfigurationError(f"--set {text}: expected NAME=VALUE")
-        overrides[name] = value
-    if data is not None:
-        return local_settings(data, overrides)
-    if str(env_file) != ".env" and not env_file.is_file():
-        raise ConfigurationError(f"--env-file: there is no file {env_file}")
-    return load_settings(env_file, overrides)
-
-
-def _console(*, stderr: bool = False) -> Console:
-    from rich.console import Console
-
-    return Console(stderr=stderr)
+    sys.exit(run(data, console_of()))
 
 
 def _fail(message: str, code: int) -> NoReturn:

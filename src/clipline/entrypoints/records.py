@@ -76,7 +76,18 @@ def _message(record: Mapping[str, Any]) -> Message:
         sent_ms=_number(record, attributes, "SentTimestamp", None),
         receive_count=_number(record, attributes, "ApproximateReceiveCount", 1),
         receipt=str(record.get("receiptHandle", "")),
+        attributes=_strings(record.get("messageAttributes")),
     )
+
+
+def _strings(attributes: object) -> Mapping[str, str]:
+    """Message attributes of type String, in the notation of Lambda's events."""
+    entries = attributes.items() if isinstance(attributes, Mapping) else ()
+    return {
+        name: one["stringValue"]
+        for name, one in entries
+        if isinstance(one, Mapping) and isinstance(one.get("stringValue"), str)
+    }
 
 
 def _number(record: Mapping[str, Any], attributes: Mapping[str, Any], key: str, default: int | None) -> int:

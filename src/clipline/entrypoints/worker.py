@@ -21,6 +21,7 @@ DEFAULT_VISIBILITY_S = 120
 _WAIT_S = 5
 """One long poll. A stop waits for it, so it is below the 20 s that SQS allows."""
 
+_BURY_EVERY_S = 60
 _MOST_BACKOFF_S = 300
 _MOST_PAUSE_S = 30
 
@@ -55,7 +56,9 @@ class Worker:
         slots = threading.Semaphore(concurrency)
         ended = threading.Event()
         heart = threading.Thread(target=self._keep_hidden, args=(ended,), name="heart", daemon=True)
+        undertaker = threading.Thread(target=self._bury_dead, args=(ended,), name="undertaker", daemon=True)
         heart.start()
+        undertaker.start()
         pause_s = 1.0
         try:
             with ThreadPoolExecutor(concurrency, thread_name_prefix="clip") as pool:
@@ -87,10 +90,12 @@ class Worker:
                             self._in_progress[message.receipt] = message
                         pool.submit(self._handle, message).add_done_callback(lambda _: slots.release())
                     if until_idle and not messages and not self._in_progress:
+                        self._bury()
                         return
         finally:
             ended.set()
             heart.join()
+            undertaker.join()
 
     def _receive(self, most: int, *, until_idle: bool) -> list[Message]:
         wait_s = 0.2 if until_idle else _WAIT_S
@@ -122,6 +127,18 @@ class Worker:
             self._app.services.queue.change_visibility(message, delay_s)
         except CliplineError as error:
             self._on_handled(Handled(message.message_id, message, error=error))
+
+    def _bury_dead(self, ended: threading.Event) -> None:
+        """Tell of what died without a word: its workers can't."""
+        self._bury()
+        while not ended.wait(_BURY_EVERY_S):
+            self._bury()
+
+    def _bury(self) -> None:
+        try:
+            self._app.generator.bury(self._app.dead_letters)
+        except Exception as error:  # of whatever kind: the letters are still there the next time
+            self._on_handled(Handled("", None, error=error))
 
     def _keep_hidden(self, ended: threading.Event) -> None:
         """While a message is worked on, nobody else may receive it."""

@@ -80,11 +80,12 @@ class ClipGenerator:
         try:
             outcome = record.known() or self._handle_new(job, record, stages)
         except Exception as error:
+            last = message.receive_count >= self._options.most_receives
             # Who lost a compare-and-set may find the winner's decision.
-            known = record.known() if isinstance(error, Conflict) else None
+            known = record.known() if last or isinstance(error, Conflict) else None
             if known is not None:
                 outcome = known
-            elif message.receive_count < self._options.most_receives:
+            elif not last:
                 raise
             else:
                 reason = f"gave up after {message.receive_count} deliveries: {_describe(error)}"
@@ -246,7 +247,7 @@ class ClipGenerator:
             # dropped on receipt; the other way round it could be lost.
             died = job.message.times_dead_lettered
             self._services.queue.send(
-                job.request.retry_body(job.message.sent_ms),
+                job.request.retry_body(job.message.first_sent_ms),
                 delay_s=self._options.retry_delay_s,
                 attributes={TIMES_DEAD_LETTERED: str(died)} if died else None,
             )

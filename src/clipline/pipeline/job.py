@@ -51,11 +51,12 @@ class Job:
             request = parse_request(message.body)
         except InvalidRequest as error:
             return Job(
-                message, error.clip_id, None, str(error), error.body, error.fingerprint, message.sent_ms, died
-            )
+                message, error.clip_id, None, str(error), error.body, error.fingerprint,
+                message.first_sent_ms, died,
+            )  # fmt: skip
         return Job(
             message, request.clip_id, request, "", request.body, request.fingerprint,
-            request.first_asked_ms(message.sent_ms), len(request.retry_timestamps_ms) + died,
+            request.first_asked_ms(message.first_sent_ms), len(request.retry_timestamps_ms) + died,
         )  # fmt: skip
 
     def due_ms(self, retry_delay_s: int) -> int:

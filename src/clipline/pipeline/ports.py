@@ -89,8 +89,9 @@ class CameraApi(Protocol):
         """Update the clip's record. Repeating it changes nothing."""
 
 
-TIMES_DEAD_LETTERED = "timesDeadLettered"
-"""The message attribute that counts a message's stays among the dead letters, in digits."""
+TIMES_DEAD_LETTERED, FIRST_SENT = "timesDeadLettered", "firstSentTimestamp"
+"""Message attributes of what was among the dead letters: how often, and when the message was sent before
+that, in milliseconds since the epoch; both in digits."""
 
 
 @dataclass(frozen=True)
@@ -111,8 +112,21 @@ class Message:
     @property
     def times_dead_lettered(self) -> int:
         """How often it was among the dead letters and came back."""
-        count = self.attributes.get(TIMES_DEAD_LETTERED, "")
-        return int(count) if count.isascii() and count.isdigit() and len(count) <= 4 else 0
+        return self._number(TIMES_DEAD_LETTERED) or 0
+
+    @property
+    def first_sent_ms(self) -> int:
+        """When it was sent, before it ever was among the dead letters."""
+        return self._number(FIRST_SENT) or self.sent_ms
+
+    def when_dead(self) -> Mapping[str, str]:
+        """The attributes of its dead letter, but for the reason."""
+        died = {TIMES_DEAD_LETTERED: self.times_dead_lettered + 1, FIRST_SENT: self.first_sent_ms}
+        return {**self.attributes, **{name: str(value) for name, value in died.items()}}
+
+    def _number(self, attribute: str) -> int | None:
+        digits = self.attributes.get(attribute, "")
+        return int(digits) if digits.isascii() and digits.isdigit() and len(digits) <= 16 else None
 
 
 class MessageQueue(Protocol):
@@ -137,8 +151,7 @@ class MessageQueue(Protocol):
     def dead_letter(self, message: Message, reason: str) -> None:
         """Send a copy to the dead-letter queue. Does not delete it here.
 
-        The copy carries the attribute ``reason``, and ``timesDeadLettered`` that is one more than the
-        message's own.
+        The copy carries the attribute ``reason``, and those of ``Message.when_dead``.
         """
 
     def check(self) -> None:
@@ -167,7 +180,7 @@ class DeadLetters(Protocol):
         """
 
     def explain(self, message: Message, reason: str) -> None:
-        """Keep an unexplained letter listed for ``reason``, counted in ``timesDeadLettered``."""
+        """Keep an unexplained letter listed for ``reason``, with the attributes of ``Message.when_dead``."""
 
     def letters(self) -> Iterator[DeadLetter]:
         """All that can be seen now, in no certain order."""
@@ -175,7 +188,8 @@ class DeadLetters(Protocol):
     def redrive(self, letter: DeadLetter) -> None:
         """Send the message to its queue again, then forget the letter.
 
-        Sent again it keeps the attribute ``timesDeadLettered``, by which it counts as a new attempt.
+        Sent again it keeps the attributes of ``Message.when_dead``, by which it counts as the next attempt of
+        a request that is as old as it is.
         """
 
     def forget(self, message: Message) -> None:

@@ -104,14 +104,14 @@ class ClipRecord:
         return Outcome(Status(metadata["status"]), metadata, metadata.get("reason"), repeated=True)
 
     def _may_be_available(self) -> bool:
-        """The token stands, and the clip was not called available under it already."""
-        if self._seen is None or self._seen[0].owner != self._token:
-            return False
-        return self._seen[0].metadata.get("status") != Status.AVAILABLE
+        """Whether the token stands."""
+        return self._seen is not None and self._seen[0].owner == self._token
 
     def _write(self, attempts: int, metadata: Mapping[str, Any], owner: str) -> None:
-        """Replace what was seen. Raises Conflict where something else is there."""
+        """Replace what was seen. Raises Conflict where something else is there, or a clip is available."""
         job = self._job
+        if self._seen is not None and self._seen[0].metadata.get("status") == Status.AVAILABLE:
+            raise self._taken_over("write the entry of")
         asked_ms, handled = job.first_asked_ms, attempts
         if self._seen is not None:  # a chain never falls back
             entry = self._seen[0]
