@@ -35,7 +35,7 @@ def application(settings: Settings) -> Iterator[Application]:
     Nothing is contacted yet. Raises ConfigurationError for a setting that no service can be made of.
     """
     with ExitStack() as stack:
-        queue, dead_letters = _queue(settings, stack)
+        queue, dead_letters = queue_of(settings, stack)
         services = _services(settings, queue, stack)
         yield Application(ClipGenerator(services, options(settings)), services, dead_letters, settings)
 
@@ -128,7 +128,8 @@ def _ledger(settings: Settings, destination: ObjectStore, stack: ExitStack) -> C
     return StoreLedger(destination)
 
 
-def _queue(settings: Settings, stack: ExitStack) -> tuple[MessageQueue, DeadLetters]:
+def queue_of(settings: Settings, stack: ExitStack) -> tuple[MessageQueue, DeadLetters]:
+    """The queue and its dead letters, closed with ``stack``. Raises ConfigurationError."""
     path = local_file("AWS_SQS_QUEUE_URL", settings.aws_sqs_queue_url, "sqlite")
     if path is not None:
         from clipline.adapters.sqlite_queue import SqliteQueue

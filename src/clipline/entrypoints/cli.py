@@ -237,13 +237,16 @@ def redrive(
 
     A message that is returned counts as the next attempt of the same request.
     """
+    from contextlib import ExitStack
+
     from clipline.entrypoints.redrive import redrive as run
-    from clipline.wiring import application
+    from clipline.wiring import queue_of
 
     if remove and not (letters or everything):
         raise ConfigurationError("--remove: name the letters to remove, or add --all")
-    with application(settings_of(env_file, data, setting)) as wired:
-        run(wired.dead_letters, letters, everything=everything, remove=remove, as_json=as_json)
+    with ExitStack() as stack:
+        _, dead_letters = queue_of(settings_of(env_file, data, setting), stack)
+        run(dead_letters, letters, everything=everything, remove=remove, as_json=as_json)
 
 
 @app.command(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from contextlib import ExitStack
-from functools import cache
+from functools import cache, partial
 from typing import TYPE_CHECKING, Any
 
 from clipline.entrypoints.log import log_handled, make_logger
@@ -11,11 +11,11 @@ from clipline.entrypoints.records import handle_records
 from clipline.settings import load_settings
 from clipline.wiring import Application, application
 
+_BURY_S, _MOST_ROUNDS = 30, 20
+"""A round over the dead letters is begun with so much time left, and no more than so many are."""
+
 if TYPE_CHECKING:
     from aws_lambda_powertools import Logger
-
-_MARGIN_MS = 15_000
-"""A record begun with less time left would likely be cut off in its middle."""
 
 
 def handler(event: dict[str, Any], context: Any) -> dict[str, Any]:
@@ -26,16 +26,34 @@ def handler(event: dict[str, Any], context: Any) -> dict[str, Any]:
     """
     app, logger = _start()
 
-    def time_left() -> bool:
-        remaining_ms = getattr(context, "get_remaining_time_in_millis", None)
-        return remaining_ms is None or remaining_ms() > _MARGIN_MS
-
     failures = []
-    for handled in handle_records(app.generator, event, time_left=time_left):
+    for handled in handle_records(app.generator, event, seconds_left=partial(_seconds_left, context)):
         log_handled(logger, handled)
         if handled.error is not None:
             failures.append({"itemIdentifier": handled.message_id})
     return {"batchItemFailures": failures}
+
+
+def bury(_event: object, context: Any) -> dict[str, int]:
+    """A second handler, for a schedule of every few minutes: tells of messages whose function died without a
+    word (out of memory, out of time), which SQS has moved to the dead-letter queue; returns how many."""
+    app, logger = _start()
+    letters = 0
+    for _ in range(_MOST_ROUNDS):
+        left_s = _seconds_left(context)
+        if left_s is not None and left_s < _BURY_S:
+            break
+        found = app.generator.bury(app.dead_letters)
+        letters += found
+        if not found:
+            break
+    logger.info("buried", extra={"letters": letters})
+    return {"letters": letters}
+
+
+def _seconds_left(context: Any) -> float | None:
+    remaining_ms = getattr(context, "get_remaining_time_in_millis", None)
+    return None if remaining_ms is None else remaining_ms() / 1000
 
 
 @cache

@@ -8,10 +8,13 @@ from typing import Any
 
 from clipline.contract.errors import CliplineError, UnreadableRequest
 from clipline.contract.text import shorten
+from clipline.entrypoints.time_limit import time_limit
 from clipline.pipeline.generate import ClipGenerator
 from clipline.pipeline.job import Outcome
 from clipline.pipeline.observation import Observer, unobserved
 from clipline.pipeline.ports import Message
+
+_BEGIN_S, _STOP_S = 15, 5
 
 
 @dataclass(frozen=True)
@@ -29,13 +32,14 @@ def handle_records(
     generator: ClipGenerator,
     event: object,
     observe: Observer = unobserved,
-    time_left: Callable[[], bool] = lambda: True,
+    seconds_left: Callable[[], float | None] = lambda: None,
 ) -> Iterator[Handled]:
     """Handle every record of ``event``; a bad one never fails its neighbours.
 
-    Once ``time_left`` says no, the remaining records are left for their next delivery. Raises
-    UnreadableRequest where ``event`` has no list of records with a messageId each: there is nobody to
-    report to then.
+    ``seconds_left`` says how long this process will live; None: for ever. A record is not begun with less
+    than 15 s left, and given up 5 s before the end, so that its message and those after it are reported in
+    time. Raises UnreadableRequest where ``event`` has no list of records with a messageId each: there is
+    nobody to report to then.
     """
     for record in _records(event):
         message_id = record["messageId"]
@@ -44,11 +48,14 @@ def handle_records(
         except UnreadableRequest as error:
             yield Handled(message_id, None, error=error)
             continue
-        if not time_left():
+        left_s = seconds_left()
+        if left_s is not None and left_s < _BEGIN_S:
             yield Handled(message_id, message, error=CliplineError("no time was left to begin it"))
             continue
         try:
-            yield Handled(message_id, message, outcome=generator.handle(message, observe))
+            with time_limit(None if left_s is None else left_s - _STOP_S):
+                outcome = generator.handle(message, observe)
+            yield Handled(message_id, message, outcome=outcome)
         except Exception as error:  # of whatever kind: the queue delivers the message again
             yield Handled(message_id, message, error=error)
 

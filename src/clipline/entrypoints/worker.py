@@ -43,6 +43,7 @@ class Worker:
         self._visibility_s = visibility_s
         self._in_progress: dict[str, Message] = {}
         self._lock = threading.Lock()
+        self._burying = threading.Lock()
 
     def run(self, stop: threading.Event, *, until_idle: bool = False) -> None:
         """Receive and handle until ``stop`` is set, or with ``until_idle`` until nothing comes.
@@ -135,10 +136,11 @@ class Worker:
             self._bury()
 
     def _bury(self) -> None:
-        try:
-            self._app.generator.bury(self._app.dead_letters)
-        except Exception as error:  # of whatever kind: the letters are still there the next time
-            self._on_handled(Handled("", None, error=error))
+        with self._burying:
+            try:
+                self._app.generator.bury(self._app.dead_letters)
+            except Exception as error:  # of whatever kind: the letters are still there the next time
+                self._on_handled(Handled("", None, error=error))
 
     def _keep_hidden(self, ended: threading.Event) -> None:
         """While a message is worked on, nobody else may receive it."""
