@@ -117,6 +117,12 @@ class Settings(BaseSettings):
         le=64,
         description="Clips that `clipline worker` makes at a time.",
     )
+    disk_reserve_mib: int = Field(
+        512,
+        ge=0,
+        le=1 << 24,
+        description="A worker receives nothing while less than so many MiB are free in its work directory.",
+    )
     log_level: Literal["debug", "info", "warning", "error"] = Field(
         "info", description="`debug`, `info`, `warning` or `error`."
     )

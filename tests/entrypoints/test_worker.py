@@ -138,3 +138,19 @@ def test_several_clips_at_once_and_a_message_that_can_never_work(data, queue, st
     assert sorted(line.get("clipId", "") for line in handled) == ["", *clip_ids]
     assert all(line["timingsInMs"] for line in handled if "clipId" in line)
     assert list((data / "work").iterdir()) == []
+
+
+def test_a_worker_whose_disk_is_full_receives_nothing(data, queue, start_worker, tmp_path):
+    queue.send(json.dumps(CLIP | {"clipId": "clip", "retryTimestamps": []}))
+    worker = start_worker("--set", f"DISK_RESERVE_MIB={1 << 24}")
+    log = tmp_path / "worker-0.log"
+    line = until(
+        lambda: next((one for one in log.read_text().splitlines() if "DISK_RESERVE_MIB" in one), None),
+        "the worker to say so",
+    )
+    assert "MiB are free, expected" in json.loads(line)["error"]
+    assert queue.depth().visible == 1
+    worker.send_signal(signal.SIGTERM)
+    assert worker.wait(PATIENCE_S) == 0
+    assert start_worker("--until-idle").wait(PATIENCE_S) == 0
+    assert_clean(data, queue, ["clip"])

@@ -37,9 +37,8 @@ MUTANTS = (
     Mutant(
         "compare-and-set of the ledger, in SQLite",
         "adapters/sqlite_ledger.py",
-        '"owner = ?, version = version + 1 WHERE clip_id = ? AND version = ?",\n'
-        "                    (*values, entry.clip_id, int(replaces)),",
-        '"owner = ?, version = version + 1 WHERE clip_id = ?",\n                    (*values, entry.clip_id),',
+        'WHERE clip_id = ? AND version = ?",\n                    (*values, entry.clip_id, int(replaces)),',
+        'WHERE clip_id = ?",\n                    (*values, entry.clip_id),',
         (LEDGER,),
     ),
     Mutant(

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import shutil
 import signal
 import threading
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 
-from clipline.contract.errors import CliplineError
+from clipline.contract.errors import CliplineError, Unavailable
 from clipline.entrypoints.records import Handled
 from clipline.pipeline.observation import Observer, unobserved
 from clipline.pipeline.ports import Message
@@ -99,10 +100,22 @@ class Worker:
             undertaker.join()
 
     def _receive(self, most: int, *, until_idle: bool) -> list[Message]:
+        self._check_room()
         wait_s = 0.2 if until_idle else _WAIT_S
         return list(
             self._app.services.queue.receive(most=most, wait_s=wait_s, visibility_s=self._visibility_s)
         )
+
+    def _check_room(self) -> None:
+        """Raises Unavailable where the disk is too full to begin a clip: others may have room for it."""
+        directory, reserve_mib = self._app.settings.clip_download_dest, self._app.settings.disk_reserve_mib
+        directory.mkdir(parents=True, exist_ok=True)
+        free_mib = shutil.disk_usage(directory).free >> 20
+        if free_mib < reserve_mib:
+            raise Unavailable(
+                "work in", str(directory), f"{free_mib} MiB are free, expected {reserve_mib} MiB",
+                hint="no message is received until there is room, or DISK_RESERVE_MIB is less",
+            )  # fmt: skip
 
     def _handle(self, message: Message) -> None:
         queue = self._app.services.queue
