@@ -60,7 +60,7 @@ MUTANTS = (
         "pipeline/record.py",
         'if self._seen is not None and self._seen[0].metadata.get("status") == Status.AVAILABLE:',
         "if False:",
-        (SIMULATION,),
+        (PIPELINE,),
     ),
     Mutant(
         "one chain: a repeat of an attempt is dropped on receipt",
@@ -68,13 +68,6 @@ MUTANTS = (
         "older = (job.first_asked_ms, job.attempt) < (entry.first_asked_ms, entry.attempts)",
         "older = False",
         (PIPELINE, SIMULATION),
-    ),
-    Mutant(
-        "a chain never falls back",
-        "pipeline/record.py",
-        "asked_ms, handled = max((asked_ms, handled), (entry.first_asked_ms, entry.attempts))",
-        "pass",
-        (SIMULATION,),
     ),
     Mutant(
         "order of effects: stored before it is called available",
