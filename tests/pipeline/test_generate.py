@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import io
 import json
+import shutil
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import av
@@ -23,11 +25,13 @@ from pipeline.rig import (
     recording,
 )
 
+from clipline.adapters.storage import open_store
 from clipline.contract.coverage import GapPolicy
-from clipline.contract.errors import Unavailable
+from clipline.contract.errors import Conflict, NotFound, Unavailable
 from clipline.contract.interval import Interval
 from clipline.contract.recording import Recording
 from clipline.contract.result import Status
+from clipline.media.cut import Cut
 
 
 def frames(rig: Rig) -> int:
@@ -320,6 +324,39 @@ def test_a_clip_id_used_twice_at_once_stores_one_clip(rig: Rig, monkeypatch: pyt
     kept = found[0].metadata
     assert frames(rig) == (kept["endTimestampInMs"] - kept["startTimestampInMs"]) * 30 // 1000
     assert rig.cameras.puts[-1] == kept
+
+
+@pytest.mark.parametrize("how", ["renamed over", "written over", "removed"])
+def test_a_recording_that_is_replaced_while_it_is_read(
+    rig: Rig, origin: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, how: str
+) -> None:
+    """It is read in place; nothing of two versions is ever called a clip."""
+    folder = tmp_path / "archive"
+    shutil.copytree(origin, folder)
+    rig.services = replace(rig.services, origin=open_store(f"file:{folder}"))
+    path = folder / "cam" / recording(0).name
+    render, changes = Cut.render, [how]
+
+    def spoil(*arguments: Any) -> Any:
+        report = render(*arguments)
+        match changes and changes.pop():
+            case "renamed over":
+                shutil.copy(path, tmp_path / "new").replace(path)
+            case "written over":
+                path.write_bytes(path.read_bytes()[:-1] + b"x")
+            case "removed":
+                path.rename(tmp_path / "gone")
+        return report
+
+    monkeypatch.setattr(Cut, "render", spoil)
+    rig.queue.send(body())
+    with pytest.raises((Conflict, NotFound)):
+        rig.deliver()
+    assert rig.stored() == set()
+    if how == "removed":
+        (tmp_path / "gone").rename(path)
+    assert rig.deliver().status is Status.AVAILABLE
+    rig.assert_settled("CLIP_AVAILABLE")
 
 
 @pytest.mark.parametrize(

@@ -192,6 +192,13 @@ MUTANTS = (
         (PIPELINE,),
     ),
     Mutant(
+        "two versions of a recording that is read in place are never mixed",
+        "pipeline/generate.py",
+        "                source.check_unchanged()\n",
+        "                pass\n",
+        (PIPELINE,),
+    ),
+    Mutant(
         "deadline: a record is given up while there is time to report it",
         "entrypoints/records.py",
         "with time_limit(None if left_s is None else left_s - _STOP_S):",

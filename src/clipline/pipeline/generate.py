@@ -147,7 +147,11 @@ class ClipGenerator:
         if announced.status is not Status.AVAILABLE:
             return self._decided(job, record, announced)
         with job_directory(self._options.work_directory) as directory:
-            made = self._make(job, request, alias, self._cut_job(request, recordings, directory), stages)
+            sources: list[StoreSource] = []
+            wanted = self._cut_job(request, recordings, sources, directory)
+            made = self._make(job, request, alias, wanted, stages)
+            for source in sources:
+                source.check_unchanged()
             if isinstance(made, Decision):
                 return self._decided(job, record, made)
             stages.begin("store")
@@ -158,7 +162,13 @@ class ClipGenerator:
         stages.begin("notify")
         return record.finish(self._available(job, made))
 
-    def _cut_job(self, request: ClipRequest, recordings: Sequence[Recording], directory: Path) -> CutJob:
+    def _cut_job(
+        self,
+        request: ClipRequest,
+        recordings: Sequence[Recording],
+        sources: list[StoreSource],
+        directory: Path,
+    ) -> CutJob:
         """What there is to cut from: every recording that overlaps, not only those that own a piece. If one
         is missing, another may stand in."""
         options = self._options
@@ -171,6 +181,7 @@ class ClipGenerator:
             except NotFound:
                 missing.append((recording.span, f"{recording.name} is announced but not in storage"))
             else:
+                sources.append(source)
                 candidates.append(Candidate(source, recording.span.start_ms))
         return CutJob(
             candidates, request.interval, directory, options.limits.gap_policy, options.gap_tolerance_ms,
