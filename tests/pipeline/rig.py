@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from pathlib import Path
 from typing import Any
 
 from clipline.adapters.sqlite_ledger import SqliteLedger
@@ -122,9 +121,9 @@ class CountingStore:
     def __getattr__(self, name: str) -> Any:
         return getattr(self._real, name)
 
-    def put_file(self, key: str, path: Path, content_type: str) -> None:
+    def put_file(self, *arguments: Any, **options: Any) -> str:
         self.files += 1
-        self._real.put_file(key, path, content_type)
+        return self._real.put_file(*arguments, **options)
 
 
 @dataclass

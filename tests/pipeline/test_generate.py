@@ -307,11 +307,11 @@ def test_a_clip_id_used_twice_at_once_stores_one_clip(rig: Rig, monkeypatch: pyt
     rig.cameras.announced.append(recording(1))
     store, others = rig.store.put_file, []
 
-    def put_file(*arguments: Any) -> None:
+    def put_file(*arguments: Any, **options: Any) -> str:
         if not others:
             others.append(None)
             others[0] = rig.ask(body(LONG_CLIP)).status
-        store(*arguments)
+        return store(*arguments, **options)
 
     monkeypatch.setattr(rig.store, "put_file", put_file)
     rig.queue.send(body())

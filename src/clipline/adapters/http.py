@@ -72,10 +72,10 @@ class ConnectionFailed(Setback):
 class TooLarge(Setback):
     """An answer has more bytes than were asked for."""
 
-    def __init__(self, size: str) -> None:
-        super().__init__(f"the answer has {size}")
-        self.size = size
+    def __init__(self, most_bytes: int, announced: str | None = None) -> None:
+        self.size = f"{announced or f'more than {most_bytes}'} bytes"
         """In words, as far as it is known."""
+        super().__init__(f"the answer has {self.size}" + f", more than {most_bytes}" * bool(announced))
 
 
 @dataclass(frozen=True)
@@ -317,16 +317,18 @@ def _body(method: str, response: urllib3.BaseHTTPResponse, most_bytes: int | Non
                 came += piece
         return came
     if most_bytes is None:
+        if response.length_remaining == 0:
+            response.read()  # the connection can be used again
         return b""
     announced = response.headers.get("Content-Length", "")
     if method != "HEAD" and announced.isascii() and announced.isdigit():
         announced = announced.lstrip("0") or "0"
         # By its length first: there are numbers too long for int().
         if len(announced) > 20 or int(announced) > most_bytes:
-            raise TooLarge(f"{announced[:20]} bytes, which is more than {most_bytes} bytes")
+            raise TooLarge(most_bytes, announced[:20])
     pieces = list(_read(response, most_bytes + 1))
     if sum(map(len, pieces)) > most_bytes:
-        raise TooLarge(f"more than {most_bytes} bytes")
+        raise TooLarge(most_bytes)
     return pieces[0] if len(pieces) == 1 else b"".join(pieces)
 
 

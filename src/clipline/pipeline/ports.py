@@ -57,8 +57,13 @@ class ObjectStore(Protocol):
         ``replaces=version``: only where that version is there. Raises Conflict otherwise.
         """
 
-    def put_file(self, key: str, path: Path, content_type: str) -> None:
-        """Store a file's content. Readers never see half of it."""
+    def put_file(
+        self, key: str, path: Path, content_type: str, *, replaces: str | bool | None = False
+    ) -> str:
+        """Store a file's content; returns its version. Readers never see half of it.
+
+        ``replaces`` as in ``put``.
+        """
 
     def delete(self, key: str) -> None:
         """Remove an object; one that is not there is no error."""
