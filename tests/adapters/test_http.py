@@ -5,15 +5,14 @@ from __future__ import annotations
 import io
 import socket
 import ssl
-import subprocess
-import threading
+import struct
 import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from servers.http_stub import Reply, Stub, drip, hang_up, http, stubbed
+from servers.http_stub import Reply, Stub, drip, endless_headers, hang_up, http, stubbed
+from servers.raw import certified, listening, over_tls
 
 from clipline.adapters.http import (
     MOST_HEAD_BYTES,
@@ -49,24 +48,6 @@ def ask(
     return client.request("GET", url, until=time.monotonic() + within_s, most_bytes=most_bytes, **more)  # type: ignore[arg-type]
 
 
-@contextmanager
-def listening(serve: Callable[[socket.socket], object]) -> Iterator[str]:
-    """A server that hands one connection to ``serve``."""
-    with socket.create_server(("127.0.0.1", 0)) as server:
-
-        def run() -> None:
-            try:
-                connection, _ = server.accept()
-                with connection:
-                    serve(connection)
-            except OSError:
-                """A client that hangs up is what some tests are about."""
-
-        thread = threading.Thread(target=run, daemon=True)
-        thread.start()
-        yield f"127.0.0.1:{server.getsockname()[1]}"
-
-
 @pytest.mark.parametrize(
     "head",
     [
@@ -84,20 +65,34 @@ def test_dripping_ends_in_time(stub: Stub, client: Client, head: bytes) -> None:
     assert time.monotonic() - began < GENEROUS_S
 
 
-@pytest.mark.parametrize("reply", [hang_up, lambda send: send(b"SSH-2.0\r\n"), http(200, b"x", length=9)])
+@pytest.mark.parametrize(
+    "reply",
+    [
+        hang_up,
+        lambda send: send(b"SSH-2.0\r\n"),
+        lambda send: send(OK),
+        lambda send: send(OK + b"X: y\r\n"),
+        http(200, b"x", length=9),
+    ],
+)
 def test_what_is_no_answer(stub: Stub, client: Client, reply: Reply) -> None:
     stub.replies = [reply]
     with pytest.raises(ConnectionFailed):
         ask(client, stub.url)
 
 
-def test_headers_without_end(stub: Stub, client: Client) -> None:
-    def endless(send: Callable[[bytes], object]) -> None:
-        send(OK)
-        while not stub.stopping.is_set():
-            send(b"X: " + b"x" * 60_000 + b"\r\n")
+def test_a_reset(client: Client) -> None:
+    def reset(connection: socket.socket) -> None:
+        connection.recv(65536)
+        connection.sendall(OK + b"Content-Length: 500\r\n\r\nhalf")
+        connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
 
-    stub.replies = [endless]
+    with listening(reset) as address, pytest.raises(ConnectionFailed):
+        ask(client, f"http://{address}/")
+
+
+def test_headers_without_end(stub: Stub, client: Client) -> None:
+    stub.replies = [endless_headers(stub)]
     with pytest.raises(ConnectionFailed, match=f"more than {MOST_HEAD_BYTES}"):
         ask(client, stub.url, within_s=GENEROUS_S)
 
@@ -197,26 +192,7 @@ def test_silence(stub: Stub, client: Client, scheme: str) -> None:
 
 @pytest.fixture(scope="module")
 def certificate(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
-    """Of 127.0.0.1, signed by itself; and its key."""
-    directory = tmp_path_factory.mktemp("tls")
-    certificate, key = directory / "certificate.pem", directory / "key.pem"
-    command = ["openssl", "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-days", "1", "-subj", "/CN=stub"]
-    command += ["-addext", "subjectAltName=IP:127.0.0.1", "-keyout", str(key), "-out", str(certificate)]
-    subprocess.run(command, check=True, capture_output=True)
-    return certificate, key
-
-
-def over_tls(
-    certificate: tuple[Path, Path], serve: Callable[[ssl.SSLSocket], object]
-) -> Callable[[socket.socket], None]:
-    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-    context.load_cert_chain(*certificate)
-
-    def wrapped(connection: socket.socket) -> None:
-        with context.wrap_socket(connection, server_side=True) as secure:
-            serve(secure)
-
-    return wrapped
+    return certified(tmp_path_factory.mktemp("tls"))
 
 
 def answer_once(connection: socket.socket) -> None:

@@ -133,7 +133,7 @@ def test_compare_and_set(store, write):
 def test_of_concurrent_writers_one_wins_each_round(store, write):
     version = None
     with ThreadPoolExecutor(8) as pool:
-        for turn in range(12):
+        for turn in range(5):
 
             def attempt(number, turn=turn, version=version):
                 try:

@@ -245,6 +245,8 @@ class _Reader(io.RawIOBase):
         self._sock.settimeout(_left_s())
         count = self._raw.readinto(buffer)
         if self.is_in_head:
+            if count == 0:  # which http.client would take for the end of the headers
+                raise HTTPException("the connection ended before the headers did")
             self._left_bytes -= count or 0
             if self._left_bytes < 0:
                 raise HTTPException(f"headers of more than {MOST_HEAD_BYTES} bytes")
