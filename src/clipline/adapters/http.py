@@ -44,6 +44,7 @@ MOST_ERROR_BYTES = 64 * 1024
 _CONNECT_S = 3.0  # to one address
 _FIRST_PAUSE_S = 0.25  # at most; doubled after each attempt
 _PIECE_BYTES = 16 * 1024  # one record of TLS: longer ones would each be given the whole time that is left
+_READ_BYTES = 1024 * 1024
 _MOST_CONNECTIONS = 64  # as many as a worker has threads at most; unused ones cost nothing
 _BUSY = (408, 425, 429)
 
@@ -328,17 +329,18 @@ def _body(method: str, response: urllib3.BaseHTTPResponse, most_bytes: int | Non
         # By its length first: there are numbers too long for int().
         if len(announced) > 20 or int(announced) > most_bytes:
             raise TooLarge(most_bytes, announced[:20])
-    pieces = list(_read(response, most_bytes + 1))
-    if sum(map(len, pieces)) > most_bytes:
-        raise TooLarge(most_bytes)
-    return pieces[0] if len(pieces) == 1 else b"".join(pieces)
-
-
-def _read(response: urllib3.BaseHTTPResponse, most_bytes: int) -> Iterator[bytes]:
-    """The body, in one piece if it can be: joining takes the memory twice."""
-    while most_bytes and (piece := response.read(most_bytes)):
-        most_bytes -= len(piece)
-        yield piece
+    # In one piece where its length is known: joining takes the memory twice.
+    piece_bytes = most_bytes + 1 if announced else _READ_BYTES
+    pieces, left_bytes = list[bytes](), most_bytes
+    try:
+        while piece := response.read(piece_bytes):
+            left_bytes -= len(piece)
+            if left_bytes < 0:
+                raise TooLarge(most_bytes)
+            pieces.append(piece)
+        return pieces[0] if len(pieces) == 1 else b"".join(pieces)
+    finally:
+        pieces.clear()  # the traceback of an error would keep them, and a repeat's beside them
 
 
 def _size_bytes(body: bytes | BinaryIO | None) -> int:
