@@ -267,10 +267,9 @@ def test_a_write_whose_answer_was_lost_is_a_conflict(stub: Stub) -> None:
 
 
 def sip(connection: socket.socket) -> None:
-    """Takes what is sent so slowly that it would last for minutes, and so often that no socket times out."""
-    connection.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
-    while connection.recv(4096):
-        time.sleep(0.02)
+    """Takes what is sent so slowly that it lasts for half a minute, and so often that no socket times out."""
+    while connection.recv(32768):
+        time.sleep(0.015)
 
 
 def test_an_upload_that_is_hardly_taken_ends_in_time(
@@ -294,6 +293,18 @@ def test_a_file_that_s3_would_not_take(stub: Stub, tmp_path: Path) -> None:
     with pytest.raises(Refused, match=r"5368709121 bytes.*S3 takes at most 5368709120 in one request"):
         bucket(stub.url).put_file("a", path, TEXT)
     assert stub.seen == []
+
+
+def test_a_listing_without_end(stub: Stub) -> None:
+    page = "<Key>a</Key><Size>1</Size><LastModified>2015-10-21T07:28:00.000Z</LastModified>"
+    page = f"<Contents>{page}</Contents><IsTruncated>true</IsTruncated>"
+    page += "<NextContinuationToken>more</NextContinuationToken>"
+    stub.replies = [http(200, f"<ListBucketResult>{page}</ListBucketResult>".encode())]
+    began = time.monotonic()
+    with pytest.raises(Unavailable, match="no answer within"):
+        list(bucket(stub.url).list(""))
+    assert time.monotonic() - began < DEADLINE_S + OVERHEAD_S
+    assert len(stub.seen) > 1
 
 
 # Memory

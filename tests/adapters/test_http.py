@@ -142,9 +142,8 @@ def test_a_server_that_takes_a_body_slowly(client: Client) -> None:
     """Each piece of it well before a socket would time out."""
 
     def sip(connection: socket.socket) -> None:
-        connection.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
-        while connection.recv(4096):
-            time.sleep(0.02)
+        while connection.recv(32768):
+            time.sleep(0.015)
 
     with listening(sip) as address:
         began = time.monotonic()
@@ -222,8 +221,8 @@ def test_dripping_and_sipping_over_tls(certificate: tuple[Path, Path]) -> None:
             time.sleep(0.02)
 
     def sip(connection: ssl.SSLSocket) -> None:
-        while connection.recv(1024):
-            time.sleep(0.02)
+        while connection.recv(16384):
+            time.sleep(0.015)
 
     for serve in (drip, sip):
         with listening(over_tls(certificate, serve)) as address:

@@ -126,12 +126,12 @@ class Bucket(Store):
             listing = obstore.list(self._signer, prefix=folder)
             return await asyncio.wait_for(listing.collect_async(), self._deadline_s)
 
-        try:
-            with self._reported("list", prefix):
+        with self._reported("list", prefix):
+            try:
                 metas = asyncio.run(collect())
-        except TimeoutError as error:
-            cause = f"no answer within {self._deadline_s:g} s"
-            raise Unavailable("list", self._named(prefix), cause) from error
+            except TimeoutError as error:
+                cause = f"no answer within {self._deadline_s:g} s"
+                raise Unavailable("list", self._named(prefix), cause) from error
         yield from self._found(prefix, metas)
 
     def _put(
