@@ -16,7 +16,7 @@ ARGS ?=
 # `make invoke` works on this machine alone unless there is an .env
 WHERE = $(if $(wildcard .env),,--data data)
 
-.PHONY: help install event invoke test test-players lint fixlint doctoc build deploy clean bench profile frame-truth lock
+.PHONY: help install event invoke test test-players lint fixlint doctoc build deploy clean bench profile frame-truth fuzz lock
 
 help: ## List the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## (.*)/  make \1|\2/' | awk -F'|' '{printf "%-20s%s\n", $$1, $$2}'
@@ -70,6 +70,10 @@ profile: $(VENV)/.clipline-dev ## Tell where the time of a cut goes
 frame-truth: $(VENV)/.clipline-dev ## Compare every frame of N random cuts; SEED=, JOBS=, KIND=, ONLY=kind/set.place for one again
 	@PYTHONPATH=tests $(BIN)/python -m frame_truth.run -n $(or $(N),300) --jobs $(or $(JOBS),2) \
 	  $(if $(SEED),--seed $(SEED)) $(if $(KIND),--kind $(KIND)) $(if $(ONLY),--only $(ONLY)) $(ARGS)
+
+fuzz: $(VENV)/.clipline-dev ## Cut N hostile recordings; SEED=, JOBS=, ONLY=level/kind/number for one again
+	@PYTHONPATH=tests $(BIN)/python -m fuzz.run -n $(or $(N),1000) --jobs $(or $(JOBS),2) \
+	  $(if $(SEED),--seed $(SEED)) $(if $(ONLY),--only $(ONLY)) $(ARGS)
 
 lock: $(UV) ## Lock the dependencies anew, with hashes
 	@for set in runtime:build dev:dev; do \
