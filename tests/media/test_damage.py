@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import random
 from collections.abc import Callable
 from dataclasses import replace
 from fractions import Fraction
@@ -10,6 +9,7 @@ from pathlib import Path
 
 import pytest
 from fuzz.carriers import Fit, carrier
+from fuzz.units import join, split
 from media.truth import START_MS, Recorded, expected_numbers, make_clip, record, show
 
 from clipline.contract.errors import UnreadableRecording
@@ -35,9 +35,9 @@ def changed(recorded: Recorded, change: Change) -> Recorded:
 
 
 def spoiled(picture: bytes) -> bytes:
-    """Its payload from the middle on is another one."""
-    half = len(picture) // 2
-    return picture[:half] + random.Random(1).randbytes(len(picture) - half)
+    """Its last unit lacks the rest."""
+    *units, last = split(picture, 4)
+    return join([*units, last[: len(last) // 2]], 4)
 
 
 def test_a_reference_picture_that_is_missing(tmp_path: Path) -> None:
