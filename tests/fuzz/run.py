@@ -10,6 +10,7 @@ bytes the rest. Case ``level/kind/number`` under a seed is the same whatever els
 from __future__ import annotations
 
 import argparse
+import gc
 import os
 import sys
 import tempfile
@@ -44,6 +45,8 @@ def _prepare(directory: Path, kinds: Sequence[str], number: Synchronized[int]) -
     _sources.update(make_sources(directory, kinds))
     for source in _sources.values():
         _ = source.frames, source.carriers
+    gc.collect()
+    gc.freeze()  # a collection in a child would copy all that is shared with it
 
 
 def _run(seed: str, keep: Path | None, batch: Sequence[str]) -> list[Verdict]:
@@ -96,6 +99,7 @@ def main() -> int:
     cases = options.only or list(names(options.n))
     verdicts: list[Verdict] = []
     began = told = time.monotonic()
+    every_s, before, after = (1, "\r", " ") if sys.stderr.isatty() else (60, "", "\n")
     for verdict in run(cases, options.seed, options.jobs, options.keep):
         verdicts.append(verdict)
         if verdict.failed:
@@ -103,9 +107,14 @@ def main() -> int:
             print(f"    ! {verdict.outcome}", flush=True)
         elif options.only:
             print(f"{verdict.name}: {verdict.outcome}")
-        if time.monotonic() - told >= 1 and sys.stderr.isatty():
+        if time.monotonic() - told >= every_s:
             told = time.monotonic()
-            print(f"\r{_progress(verdicts, len(cases), told - began)} ", end="", file=sys.stderr, flush=True)
+            print(
+                f"{before}{_progress(verdicts, len(cases), told - began)}",
+                end=after,
+                file=sys.stderr,
+                flush=True,
+            )
     spent_s = time.monotonic() - began
     failed = sum(one.failed for one in verdicts)
     print(f"\n{table(verdicts)}\n")
