@@ -16,7 +16,7 @@ ARGS ?=
 # `make invoke` works on this machine alone unless there is an .env
 WHERE = $(if $(wildcard .env),,--data data)
 
-.PHONY: help install event invoke test test-players lint fixlint doctoc build deploy clean bench profile frame-truth simulate safeguards lock
+.PHONY: help install event invoke test test-players lint fixlint doctoc build deploy clean bench profile frame-truth simulate fuzz safeguards lock
 
 help: ## List the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## (.*)/  make \1|\2/' | awk -F'|' '{printf "%-20s%s\n", $$1, $$2}'
@@ -77,6 +77,10 @@ simulate: $(VENV)/.clipline-dev ## Run N histories with failing services; SEED=,
 
 safeguards: $(VENV)/.clipline-dev $(MINISTACK) ## Delete each safeguard in turn and see a test fail
 	@PYTHONPATH=tests $(BIN)/python -m safeguards.run $(ARGS)
+
+fuzz: $(VENV)/.clipline-dev ## Cut N hostile recordings; SEED=, JOBS=, ONLY=level/kind/number for one again
+	@PYTHONPATH=tests $(BIN)/python -m fuzz.run -n $(or $(N),1000) --jobs $(or $(JOBS),2) \
+	  $(if $(SEED),--seed $(SEED)) $(if $(ONLY),--only $(ONLY)) $(ARGS)
 
 lock: $(UV) ## Lock the dependencies anew, with hashes
 	@for set in runtime:build dev:dev; do \

@@ -32,7 +32,9 @@ DEADLINE_S, ATTEMPT_S = 0.5, 0.4
 AWS_DEADLINE_S = 3.45  # three attempts of ``AWS_ATTEMPT_S``, and the pauses, which are left out here
 AWS_ATTEMPT_S = 0.15
 OVERHEAD_S = 1.5
-TRIES = 3  # others use the machine too: a bound that holds once is one  # of a machine that others use as well
+TRIES = (
+    3  # others use the machine too: a bound that holds once is one  # of a machine that others use as well
+)
 BUFFERS_BYTES = 16 << 20  # what may lie in sockets: sent, but not taken
 TOPIC = "arn:aws:sns:us-east-1:000000000000:clips"
 TEXT = "text/plain"

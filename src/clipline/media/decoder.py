@@ -4,12 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from fractions import Fraction
+from functools import cache
 from typing import Any
 
 import av
 
 from clipline.contract.errors import UnreadableRecording
+from clipline.media.frame_numbers import FrameNumbers
 from clipline.media.index import Track
+from clipline.media.parameter_sets import IDR, AvcConfiguration, split_units
 from clipline.media.video import configuration, configuration_record
 
 ReadSample = Callable[[int], bytes]
@@ -54,10 +57,10 @@ def decode(
             while due in early:
                 yield early.pop(due)
                 due += 1
-            if due == len(frames):
-                return
     except (av.FFmpegError, ValueError, IndexError, UnicodeDecodeError) as error:
         raise UnreadableRecording(f"samples {first} to {stop} do not decode: {error}") from error
+    if due == len(frames):  # only now: what they lean on may be shown after them
+        return
     raise UnreadableRecording(
         f"of {len(frames)} pictures from {track.pts[frames[0]] * time_base} s on, "
         f"{len(frames) - due} do not decode"
@@ -70,6 +73,9 @@ def make_decoder(track: Track, *, max_pixels: int = 8192 * 8192) -> av.VideoCode
     assert isinstance(context, av.VideoCodecContext)
     context.extradata = configuration_record(track.entry)
     context.options = {"max_pixels": str(max_pixels)}
+    if context.name == "hevc":
+        # Of what is damaged that decoder says nothing otherwise, and shows what happened to be in memory.
+        context.options["err_detect"] = "explode"
     return context
 
 
@@ -82,16 +88,31 @@ def _decode_all(
     read: ReadSample,
 ) -> Iterator[av.VideoFrame]:
     time_base = Fraction(1, track.timescale)
-    is_disposable = configuration(track).is_disposable
+    sets = configuration(track)
+    numbers = None
+    if isinstance(sets, AvcConfiguration):
+        numbers = FrameNumbers(cache(sets.sequence_of), fields=True)
     asked = set(frames)
     for number in range(first, stop):
         data = read(number)
-        if number not in asked and number > first and is_disposable(data):
+        if number not in asked and number > first and sets.is_disposable(data):
             continue  # nothing is decoded from it, and nobody wants to see it
+        if numbers is not None and not numbers.follows(_first_slice(data, sets.length_bytes)):
+            raise UnreadableRecording(
+                f"before the picture at {track.pts[number] * time_base} s one is missing"
+            )
         packet = make_packet(data)
         packet.pts, packet.dts, packet.time_base = track.pts[number], track.decode_times[number], time_base
         yield from context.decode(packet)
     yield from context.decode(None)
+
+
+def _first_slice(sample: bytes, length_bytes: int) -> bytes:
+    """Of an H.264 picture."""
+    for unit in split_units(sample, length_bytes):
+        if 1 <= unit[0] & 31 <= IDR:
+            return unit
+    raise UnreadableRecording("a sample holds no picture")
 
 
 def make_packet(data: bytes) -> av.Packet[Any]:

@@ -2,8 +2,8 @@
 
     source, index = take_in(source, "mpegts", directory, Window(from_s, to_s))
 
-Time zero of a recording is the container's earliest start in MPEG-TS, and zero in Matroska, unless the
-earliest start is over 10 s (live recordings count from elsewhere): then it is that.
+Time zero of a recording is the earliest start of its picture and its sound in MPEG-TS, and zero in
+Matroska, unless that start is over 10 s (live recordings count from elsewhere): then it is that.
 
 A transport stream is read once from front to end, since only so is it sure that its clock never jumps;
 of Matroska only the window's clusters, the head and the tail, where the file has cues.

@@ -189,6 +189,11 @@ class AvcConfiguration:
         """Of the first sequence parameter set."""
         return parse_sps(self.sps[0])
 
+    def sequence_of(self, picture_set: int) -> SequenceParameters | None:
+        """What a picture parameter set refers to, by its id; None where it is not there."""
+        referred = dict(map(pps_identifiers, self.pps)).get(picture_set)
+        return next((one for one in map(parse_sps, self.sps) if one.identifier == referred), None)
+
     def free_identifier(self) -> int:
         """An id that neither a sequence nor a picture parameter set uses (section 7.4.2: up to 31)."""
         used = {parse_sps(unit).identifier for unit in self.sps}

@@ -1,0 +1,13 @@
+"""Hostile recordings that were cut wrong once: (seed, level/kind/number).
+
+A mutator or a kind of recording that changes draws others.
+"""
+
+CASES = (
+    ("dev2", "units/mp4/487"),  # a level that there is none of: the encoder's own exception
+    ("dev2", "boxes/matroska-hevc/1426"),  # a codec that FFmpeg has no decoder of: AttributeError
+    ("dev2", "boxes/mpegts-b/1603"),  # a damaged time of an audio frame moved the recording's zero
+    ("dev2", "boxes/mpegts/1584"),  # the same, beyond the clock's end
+    ("dev2", "units/b-frames/1953"),  # B-frames encoded that lean on a damaged picture shown after them
+    ("dev2", "boxes/mpegts-hevc/192"),  # HEVC whose damage the decoder knew of and did not tell
+)
