@@ -19,6 +19,7 @@ from clipline.contract.errors import ConfigurationError
 from clipline.contract.modes import HevcMode
 from clipline.contract.recording import DEFAULT_RECORDING_KEY, DEFAULT_TIMESTAMP_FORMAT, NameFormat
 from clipline.contract.result import DEFAULT_CLIP_KEY, DEFAULT_THUMBNAIL_KEY
+from clipline.media.limits import MediaLimits
 
 DEFAULT_ENV_FILE = Path(".env")
 
@@ -123,6 +124,30 @@ class Settings(BaseSettings):
         le=1 << 24,
         description="A worker receives nothing while less than so many MiB are free in its work directory.",
     )
+    isolation: Literal["auto", "on", "off"] = Field(
+        "auto",
+        description="Whether each clip is made in a process without credentials, network and other files: "
+        "`on`, `off`, or `auto`: on for `clipline worker`.",
+    )
+    media_memory_limit_mib: int = Field(
+        2048,
+        ge=128,
+        le=1_048_576,
+        description="MiB of memory that making a clip may take; needs isolation.",
+    )
+    media_cpu_limit_s: int = Field(
+        3600, ge=1, le=_DAY_S, description="Seconds of CPU time that making a clip may take; needs isolation."
+    )
+    media_time_limit_s: int = Field(
+        3600, ge=1, le=_DAY_S, description="Seconds that making a clip may take; needs isolation."
+    )
+    media_pixel_limit: int = Field(
+        MediaLimits.pixels,
+        ge=1,
+        le=16_384 * 16_384,
+        description="Pixels that a recording's pictures may have, width times height.",
+    )
+    media_output_limit_mib: int = Field(4096, ge=1, le=1_048_576, description="MiB that a clip may have.")
     log_level: Literal["debug", "info", "warning", "error"] = Field(
         "info", description="`debug`, `info`, `warning` or `error`."
     )
@@ -141,7 +166,7 @@ class Settings(BaseSettings):
             raise ValueError(f"expected widths from 1 to {_WIDEST_THUMBNAIL} pixels")
         return tuple(dict.fromkeys(value))
 
-    @field_validator("thumbnail_format", "gap_policy", "hevc_mode", "log_level", mode="before")
+    @field_validator("thumbnail_format", "gap_policy", "hevc_mode", "isolation", "log_level", mode="before")
     @classmethod
     def _lower(cls, value: object) -> object:
         return value.lower() if isinstance(value, str) else value

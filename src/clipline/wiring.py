@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,7 +11,8 @@ from clipline.adapters.storage import open_store
 from clipline.contract.errors import ConfigurationError
 from clipline.contract.recording import NameFormat
 from clipline.contract.result import ObjectNames
-from clipline.media.engine import InProcess
+from clipline.media.engine import Engine, InProcess
+from clipline.media.limits import MIB, MediaLimits
 from clipline.pipeline.decision import Limits
 from clipline.pipeline.generate import ClipGenerator, Options
 from clipline.pipeline.ports import ClipLedger, DeadLetters, MessageQueue, Notifier, ObjectStore, Services
@@ -29,14 +30,20 @@ class Application:
 
 
 @contextmanager
-def application(settings: Settings) -> Iterator[Application]:
+def application(
+    settings: Settings, *, serves: bool = False, warn: Callable[[str], None] = lambda _: None
+) -> Iterator[Application]:
     """The pipeline that ``settings`` describe; what was opened for it is closed at the end.
 
-    Nothing is contacted yet. Raises ConfigurationError for a setting that no service can be made of.
+    Nothing is contacted yet. ``serves`` is for who goes on making clips, one after the other: with
+    ISOLATION=auto each has a process of its own then; ``warn`` is told where that is less than it could be.
+    Raises ConfigurationError for a setting that no service can be made of.
     """
     with ExitStack() as stack:
         queue, dead_letters = queue_of(settings, stack)
-        services = _services(settings, queue, stack)
+        isolated = settings.isolation == "on" or (settings.isolation == "auto" and serves)
+        engine = _engine(settings, stack, warn) if isolated else InProcess(media_limits(settings))
+        services = _services(settings, queue, engine, stack)
         yield Application(ClipGenerator(services, options(settings)), services, dead_letters, settings)
 
 
@@ -64,6 +71,17 @@ def options(settings: Settings) -> Options:
     )
 
 
+def media_limits(settings: Settings) -> MediaLimits:
+    """What one clip may take."""
+    return MediaLimits(
+        pixels=settings.media_pixel_limit,
+        output_bytes=settings.media_output_limit_mib * MIB,
+        memory_bytes=settings.media_memory_limit_mib * MIB,
+        cpu_s=settings.media_cpu_limit_s,
+        time_s=settings.media_time_limit_s,
+    )
+
+
 def names(settings: Settings) -> NameFormat:
     """How recordings are named."""
     return NameFormat(settings.timestamp_format, settings.old_file_format)
@@ -84,7 +102,13 @@ def _clip_url(settings: Settings) -> str:
     return (folder.absolute().as_uri() if folder else settings.clip_url).rstrip("/")
 
 
-def _services(settings: Settings, queue: MessageQueue, stack: ExitStack) -> Services:
+def _engine(settings: Settings, stack: ExitStack, warn: Callable[[str], None]) -> Engine:
+    from clipline.media.isolation.engine import Isolated
+
+    return stack.enter_context(Isolated(media_limits(settings), warn))
+
+
+def _services(settings: Settings, queue: MessageQueue, engine: Engine, stack: ExitStack) -> Services:
     from clipline.adapters.camera_api import HttpCameraApi
 
     token = settings.cam_services_token
@@ -101,7 +125,7 @@ def _services(settings: Settings, queue: MessageQueue, stack: ExitStack) -> Serv
         queue=queue,
         notifier=_notifier(settings),
         ledger=_ledger(settings, destination, stack),
-        engine=InProcess(),
+        engine=engine,
     )
 
 

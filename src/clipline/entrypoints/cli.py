@@ -205,7 +205,7 @@ def worker(
     with (
         stop_on_signals() as stop,
         with_camera_api(given, logger.info) as settings,
-        application(settings) as wired,
+        application(settings, serves=True, warn=logger.warning) as wired,
     ):
         logger.info(
             "worker started",

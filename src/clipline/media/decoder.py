@@ -18,6 +18,9 @@ from clipline.media.video import configuration, configuration_record
 ReadSample = Callable[[int], bytes]
 """Gives the coded bytes of a sample, by its number."""
 
+_FILLING_PIXELS = 64 * (16384 + 16384)
+"""FFmpeg counts up to 63 columns and lines beyond those shown, which fill up blocks."""
+
 
 def decode(
     track: Track,
@@ -25,8 +28,6 @@ def decode(
     stop: int,
     frames: Sequence[int],
     read: ReadSample,
-    *,
-    max_pixels: int = 8192 * 8192,
 ) -> Iterator[av.VideoFrame]:
     """The pictures of ``frames`` (sample numbers in presentation order), decoding ``[first, stop)``.
 
@@ -34,7 +35,7 @@ def decode(
     is missing or damaged, be it one that they lean on: what the decoder would patch over is no picture of the
     camera.
     """
-    context = make_decoder(track, max_pixels=max_pixels)
+    context = make_decoder(track)
     reordered = any(a > b for a, b in zip(track.pts[first:stop], track.pts[first + 1 : stop], strict=False))
     if reordered and context.name == "h264":
         # Without it the decoder learns the reorder depth as it goes and drops what comes too late.
@@ -67,8 +68,10 @@ def decode(
     )
 
 
-def make_decoder(track: Track, *, max_pixels: int = 8192 * 8192) -> av.VideoCodecContext:
-    """A decoder of the track's samples, not yet opened."""
+def make_decoder(track: Track, *, max_pixels: int | None = None) -> av.VideoCodecContext:
+    """A decoder of the track's samples, not yet opened; ``max_pixels`` None: as the track says."""
+    if max_pixels is None:
+        max_pixels = track.most_pixels + _FILLING_PIXELS
     context = av.CodecContext.create(configuration(track).codec, "r")
     assert isinstance(context, av.VideoCodecContext)
     context.extradata = configuration_record(track.entry)
