@@ -117,6 +117,13 @@ class Settings(BaseSettings):
         le=64,
         description="Clips that `clipline worker` makes at a time.",
     )
+    metrics_port: int = Field(
+        0,
+        ge=0,
+        le=65_535,
+        description="Where `clipline worker` answers `GET /metrics` (Prometheus) and `/health`; 0 is off.",
+    )
+    metrics_host: str = Field("127.0.0.1", description="The address of that port.")
     log_level: Literal["debug", "info", "warning", "error"] = Field(
         "info", description="`debug`, `info`, `warning` or `error`."
     )

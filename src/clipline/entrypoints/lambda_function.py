@@ -6,13 +6,14 @@ from contextlib import ExitStack
 from functools import cache
 from typing import TYPE_CHECKING, Any
 
-from clipline.entrypoints.log import log_handled, make_logger
+from clipline.entrypoints.log import make_logger
 from clipline.entrypoints.records import handle_records
+from clipline.entrypoints.telemetry.compose import for_function
 from clipline.settings import load_settings
 from clipline.wiring import Application, application
 
 if TYPE_CHECKING:
-    from aws_lambda_powertools import Logger
+    from clipline.entrypoints.telemetry.watcher import Telemetry
 
 _MARGIN_MS = 15_000
 """A record begun with less time left would likely be cut off in its middle."""
@@ -24,23 +25,26 @@ def handler(event: dict[str, Any], context: Any) -> dict[str, Any]:
     Raises ConfigurationError where a setting is wrong and UnreadableRequest where ``event`` is no SQS
     event: the whole batch is delivered again then.
     """
-    app, logger = _start()
+    app, telemetry = _start()
 
     def time_left() -> bool:
         remaining_ms = getattr(context, "get_remaining_time_in_millis", None)
         return remaining_ms is None or remaining_ms() > _MARGIN_MS
 
     failures = []
-    for handled in handle_records(app.generator, event, time_left=time_left):
-        log_handled(logger, handled)
-        if handled.error is not None:
-            failures.append({"itemIdentifier": handled.message_id})
+    try:
+        for handled in handle_records(app.generator, event, telemetry.stage, time_left, telemetry.begun):
+            telemetry.handled(handled)
+            if handled.error is not None:
+                failures.append({"itemIdentifier": handled.message_id})
+    finally:
+        telemetry.flush()
     return {"batchItemFailures": failures}
 
 
 @cache
-def _start() -> tuple[Application, Logger]:
+def _start() -> tuple[Application, Telemetry]:
     """Once per execution environment; its services live as long as that does."""
     settings = load_settings()
-    logger = make_logger(settings.log_level)
-    return ExitStack().enter_context(application(settings)), logger
+    app = ExitStack().enter_context(application(settings))
+    return app, for_function(make_logger(settings.log_level))
