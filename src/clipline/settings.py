@@ -161,8 +161,19 @@ class Settings(BaseSettings):
                 f"expected {' and '.join(f'{{{field}}}' for field in sorted(needed))} in it, "
                 f"and no fields but {', '.join(f'{{{field}}}' for field in sorted(known))}"
             )
-        if value.startswith("/") or ".." in value.split("/"):
-            raise ValueError("expected a key without a slash at its head and without '..'")
+        # An empty {dir} leaves two slashes, which a recording's key has no more.
+        bad = {".", ".."} if info.field_name == "recording_key" else {"", ".", ".."}
+        if value.startswith("/") or bad & set(value.split("/")) or not value.isprintable():
+            raise ValueError(
+                "expected a key without a slash at its head and without '..', '.', '//' or control characters"
+            )
+        return value
+
+    @field_validator("s3_bucket_origin_dir")
+    @classmethod
+    def _check_directory(cls, value: str) -> str:
+        if {".", ".."} & set(value.split("/")) or not value.isprintable():
+            raise ValueError("expected a folder of the bucket, without '.', '..' or control characters")
         return value
 
     @model_validator(mode="after")
