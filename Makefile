@@ -37,11 +37,13 @@ test: $(VENV)/.clipline-dev $(MINISTACK) $(PLAYERS) ## Run the tests, JOBS=2 fil
 test-players: $(VENV)/.clipline-dev $(PLAYERS) ## Play clips in Chromium, Firefox and GStreamer
 	@$(BIN)/python -m pytest tests/players $(ARGS)
 
-lint: $(VENV)/.clipline-dev ## Check style, types and the direction of imports
+lint: $(VENV)/.clipline-dev ## Check style, types, the direction of imports, secrets and known vulnerabilities
 	@$(BIN)/ruff check .
 	@$(BIN)/ruff format --check .
 	@$(BIN)/mypy
 	@$(BIN)/lint-imports --no-cache
+	@sh scripts/scan_secrets.sh $(BIN)
+	@$(BIN)/python scripts/audit.py
 
 fixlint: $(VENV)/.clipline-dev ## Fix what the style check can fix
 	@$(BIN)/ruff check --fix .

@@ -118,6 +118,13 @@ class Settings(BaseSettings):
         le=64,
         description="Clips that `clipline worker` makes at a time.",
     )
+    worker_memory_limit_mib: int = Field(
+        0,
+        ge=0,
+        le=1 << 24,
+        description="MiB that a worker and all its clips may take together; 0 is no limit. Each clip's limit "
+        "is its share, if `MEDIA_MEMORY_LIMIT_MIB` is not less.",
+    )
     disk_reserve_mib: int = Field(
         512,
         ge=0,
@@ -148,6 +155,13 @@ class Settings(BaseSettings):
         description="Pixels that a recording's pictures may have, width times height.",
     )
     media_output_limit_mib: int = Field(4096, ge=1, le=1_048_576, description="MiB that a clip may have.")
+    metrics_port: int = Field(
+        0,
+        ge=0,
+        le=65_535,
+        description="Where `clipline worker` answers `GET /metrics` (Prometheus) and `/health`; 0 is off.",
+    )
+    metrics_host: str = Field("127.0.0.1", description="The address of that port.")
     log_level: Literal["debug", "info", "warning", "error"] = Field(
         "info", description="`debug`, `info`, `warning` or `error`."
     )
@@ -185,8 +199,19 @@ class Settings(BaseSettings):
                 f"expected {' and '.join(f'{{{field}}}' for field in sorted(needed))} in it, "
                 f"and no fields but {', '.join(f'{{{field}}}' for field in sorted(known))}"
             )
-        if value.startswith("/") or ".." in value.split("/"):
-            raise ValueError("expected a key without a slash at its head and without '..'")
+        # An empty {dir} leaves two slashes, which a recording's key has no more.
+        bad = {".", ".."} if info.field_name == "recording_key" else {"", ".", ".."}
+        if value.startswith("/") or bad & set(value.split("/")) or not value.isprintable():
+            raise ValueError(
+                "expected a key without a slash at its head and without '..', '.', '//' or control characters"
+            )
+        return value
+
+    @field_validator("s3_bucket_origin_dir")
+    @classmethod
+    def _check_directory(cls, value: str) -> str:
+        if {".", ".."} & set(value.split("/")) or not value.isprintable():
+            raise ValueError("expected a folder of the bucket, without '.', '..' or control characters")
         return value
 
     @model_validator(mode="after")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from clipline.adapters.storage import open_store
@@ -17,6 +17,12 @@ from clipline.pipeline.decision import Limits
 from clipline.pipeline.generate import ClipGenerator, Options
 from clipline.pipeline.ports import ClipLedger, DeadLetters, MessageQueue, Notifier, ObjectStore, Services
 from clipline.settings import Settings
+
+
+WORKER_OWN_MIB = 160
+"""What a worker needs beside its clips: itself, and the process that clips are forked from (measured: 120)."""
+LEAST_SHARE_MIB = 192
+"""What a clip of 1080p takes, with a margin."""
 
 
 @dataclass(frozen=True)
@@ -42,6 +48,11 @@ def application(
     with ExitStack() as stack:
         queue, dead_letters = queue_of(settings, stack)
         isolated = settings.isolation == "on" or (settings.isolation == "auto" and serves)
+        if settings.worker_memory_limit_mib and serves and not isolated:
+            raise ConfigurationError(
+                "WORKER_MEMORY_LIMIT_MIB can only be kept where each clip has a process of its own",
+                hint="set ISOLATION to on or auto, or limit the worker from outside",
+            )
         engine = _engine(settings, stack, warn) if isolated else InProcess(media_limits(settings))
         services = _services(settings, queue, engine, stack)
         yield Application(ClipGenerator(services, options(settings)), services, dead_letters, settings)
@@ -82,6 +93,21 @@ def media_limits(settings: Settings) -> MediaLimits:
     )
 
 
+def _share(settings: Settings) -> MediaLimits:
+    """What each clip of a worker may take, so that all of them together stay below its memory limit."""
+    limits, total_mib = media_limits(settings), settings.worker_memory_limit_mib
+    if not total_mib:
+        return limits
+    share_mib = (total_mib - WORKER_OWN_MIB) // settings.worker_concurrency
+    if share_mib < LEAST_SHARE_MIB:
+        raise ConfigurationError(
+            f"WORKER_MEMORY_LIMIT_MIB is {total_mib}, which leaves {max(share_mib, 0)} MiB for each of "
+            f"{settings.worker_concurrency} clips at a time",
+            hint=f"expected at least {LEAST_SHARE_MIB}: allow more, or a lower WORKER_CONCURRENCY",
+        )
+    return replace(limits, memory_bytes=min(limits.memory_bytes, share_mib * MIB))
+
+
 def names(settings: Settings) -> NameFormat:
     """How recordings are named."""
     return NameFormat(settings.timestamp_format, settings.old_file_format)
@@ -105,7 +131,7 @@ def _clip_url(settings: Settings) -> str:
 def _engine(settings: Settings, stack: ExitStack, warn: Callable[[str], None]) -> Engine:
     from clipline.media.isolation.engine import Isolated
 
-    return stack.enter_context(Isolated(media_limits(settings), warn))
+    return stack.enter_context(Isolated(_share(settings), warn))
 
 
 def _services(settings: Settings, queue: MessageQueue, engine: Engine, stack: ExitStack) -> Services:

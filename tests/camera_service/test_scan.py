@@ -168,3 +168,13 @@ def test_a_camera_id_is_the_same_on_every_machine() -> None:
 def test_aliases_that_look_alike_get_different_ids() -> None:
     aliases = ["north.pier", "north-pier", "north_pier", "x" * 65, "x" * 66]
     assert len({camera_id(alias) for alias in aliases}) == len(aliases)
+
+
+def test_names_that_no_url_and_no_database_could_carry(tmp_path: Path) -> None:
+    files(tmp_path, f"pier/a\n.{STAMP}.mp4", f"pier/b\x1b[2J.{STAMP}.mp4", f"pier/c\\d.{STAMP}.mp4")
+    files(tmp_path, f"pier/\udcff.{STAMP}.mp4", f"pier/good é.{STAMP}.mp4")
+    found = scan(tmp_path, NameFormat(), ten_minutes)
+    assert [one.name for one in found.recordings] == [f"good é.{STAMP}.mp4"]
+    (reason,) = {one.reason for one in found.skipped}
+    assert reason == "its name or a folder's holds control characters or is no text"
+    assert str(found).isprintable()

@@ -6,8 +6,9 @@ from contextlib import ExitStack
 from functools import cache, partial
 from typing import TYPE_CHECKING, Any
 
-from clipline.entrypoints.log import log_handled, make_logger
+from clipline.entrypoints.log import make_logger
 from clipline.entrypoints.records import handle_records
+from clipline.entrypoints.telemetry.compose import for_function
 from clipline.settings import load_settings
 from clipline.wiring import Application, application
 
@@ -15,7 +16,7 @@ _BURY_S, _MOST_ROUNDS = 30, 20
 """A round over the dead letters is begun with so much time left, and no more than so many are."""
 
 if TYPE_CHECKING:
-    from aws_lambda_powertools import Logger
+    from clipline.entrypoints.telemetry.watcher import Telemetry
 
 
 def handler(event: dict[str, Any], context: Any) -> dict[str, Any]:
@@ -24,20 +25,23 @@ def handler(event: dict[str, Any], context: Any) -> dict[str, Any]:
     Raises ConfigurationError where a setting is wrong and UnreadableRequest where ``event`` is no SQS
     event: the whole batch is delivered again then.
     """
-    app, logger = _start()
-
+    app, telemetry = _start()
     failures = []
-    for handled in handle_records(app.generator, event, seconds_left=partial(_seconds_left, context)):
-        log_handled(logger, handled)
-        if handled.error is not None:
-            failures.append({"itemIdentifier": handled.message_id})
+    left = partial(_seconds_left, context)
+    try:
+        for handled in handle_records(app.generator, event, telemetry.stage, left, telemetry.begun):
+            telemetry.handled(handled)
+            if handled.error is not None:
+                failures.append({"itemIdentifier": handled.message_id})
+    finally:
+        telemetry.flush()
     return {"batchItemFailures": failures}
 
 
 def bury(_event: object, context: Any) -> dict[str, int]:
     """A second handler, for a schedule of every few minutes: tells of messages whose function died without a
     word (out of memory, out of time), which SQS has moved to the dead-letter queue; returns how many."""
-    app, logger = _start()
+    app, _ = _start()
     letters = 0
     for _ in range(_MOST_ROUNDS):
         left_s = _seconds_left(context)
@@ -47,7 +51,7 @@ def bury(_event: object, context: Any) -> dict[str, int]:
         letters += found
         if not found:
             break
-    logger.info("buried", extra={"letters": letters})
+    make_logger(app.settings.log_level).info("buried", extra={"letters": letters})
     return {"letters": letters}
 
 
@@ -57,8 +61,8 @@ def _seconds_left(context: Any) -> float | None:
 
 
 @cache
-def _start() -> tuple[Application, Logger]:
+def _start() -> tuple[Application, Telemetry]:
     """Once per execution environment; its services live as long as that does."""
     settings = load_settings()
-    logger = make_logger(settings.log_level)
-    return ExitStack().enter_context(application(settings)), logger
+    app = ExitStack().enter_context(application(settings))
+    return app, for_function(make_logger(settings.log_level))
