@@ -18,9 +18,8 @@ from clipline.pipeline.generate import ClipGenerator, Options
 from clipline.pipeline.ports import ClipLedger, DeadLetters, MessageQueue, Notifier, ObjectStore, Services
 from clipline.settings import Settings
 
-
 WORKER_OWN_MIB = 160
-"""What a worker needs beside its clips: itself, and the process that clips are forked from (measured: 120)."""
+"""What a worker needs beside its clips: itself, and the process that clips are forked from."""
 LEAST_SHARE_MIB = 192
 """What a clip of 1080p takes, with a margin."""
 

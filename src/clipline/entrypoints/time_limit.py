@@ -10,7 +10,6 @@ from types import FrameType
 
 from clipline.contract.errors import CliplineError
 
-
 _AGAIN_S = 3
 
 
