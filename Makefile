@@ -16,7 +16,7 @@ ARGS ?=
 # `make invoke` works on this machine alone unless there is an .env
 WHERE = $(if $(wildcard .env),,--data data)
 
-.PHONY: help install event invoke test test-players lint fixlint doctoc build deploy clean bench profile frame-truth simulate safeguards fuzz lock
+.PHONY: help install event invoke test test-players lint fixlint doctoc build deploy clean bench profile frame-truth simulate soak safeguards fuzz lock
 
 help: ## List the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## (.*)/  make \1|\2/' | awk -F'|' '{printf "%-20s%s\n", $$1, $$2}'
@@ -76,6 +76,10 @@ frame-truth: $(VENV)/.clipline-dev ## Compare every frame of N random cuts; SEED
 simulate: $(VENV)/.clipline-dev ## Run N histories with failing services; SEED=, JOBS=, ONLY=number for one again
 	@PYTHONPATH=tests $(BIN)/python -m simulation.run -n $(or $(N),2000) --jobs $(or $(JOBS),2) \
 	  $(if $(SEED),--seed $(SEED)) $(if $(ONLY),--only $(ONLY)) $(ARGS)
+
+soak: $(VENV)/.clipline-dev $(MINISTACK) ## Kill workers and the camera service KILLS times; SEED=, STACK=one-machine or aws
+	@PYTHONPATH=tests $(BIN)/python -m soak.run --kills $(or $(KILLS),60) --stack $(or $(STACK),both) \
+	  $(if $(SEED),--seed $(SEED)) $(ARGS)
 
 safeguards: $(VENV)/.clipline-dev $(MINISTACK) ## Delete each safeguard in turn and see a test fail
 	@PYTHONPATH=tests $(BIN)/python -m safeguards.run $(ARGS)

@@ -20,8 +20,8 @@ from clipline.settings import Settings
 
 WORKER_OWN_MIB = 160
 """What a worker needs beside its clips: itself, and the process that clips are forked from."""
-LEAST_SHARE_MIB = 192
-"""What a clip of 1080p takes, with a margin."""
+LEAST_SHARE_MIB = 256
+"""What a clip of 1080p reserves (measured; the stacks of idle threads count, so that less is in use)."""
 
 
 @dataclass(frozen=True)

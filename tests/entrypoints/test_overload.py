@@ -21,7 +21,7 @@ from clipline.media.footage import Footage, make_sample
 
 LARGE = os.environ.get("CLIPLINE_OVERLOAD") == "1080p"
 REQUESTS = 200
-LIMIT_MIB = 1400 if LARGE else 1000
+LIMIT_MIB = 1400 if LARGE else 1200
 CONCURRENCY = 4
 START_MS = 1_537_119_363_000
 RECORDING_S = 12

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 from collections.abc import Callable, Iterator, Sequence
 from fractions import Fraction
 from functools import cache
@@ -59,6 +60,7 @@ def decode(
                 yield early.pop(due)
                 due += 1
     except (av.FFmpegError, ValueError, IndexError, UnicodeDecodeError) as error:
+        check_starved(error)
         raise UnreadableRecording(f"samples {first} to {stop} do not decode: {error}") from error
     if due == len(frames):  # only now: what they lean on may be shown after them
         return
@@ -66,6 +68,12 @@ def decode(
         f"of {len(frames)} pictures from {track.pts[frames[0]] * time_base} s on, "
         f"{len(frames) - due} do not decode"
     )
+
+
+def check_starved(error: Exception) -> None:
+    """Raises MemoryError where a decoder lacks memory, or threads: that says nothing of the recording."""
+    if isinstance(error, av.FFmpegError) and error.errno in (errno.ENOMEM, errno.EAGAIN):
+        raise MemoryError(str(error)) from error
 
 
 def make_decoder(track: Track, *, max_pixels: int | None = None) -> av.VideoCodecContext:

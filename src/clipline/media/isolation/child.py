@@ -25,10 +25,13 @@ from clipline.media.stopwatch import Stopwatch
 MOST_READ_BYTES = MAX_MOOV_BYTES
 """The longest read there is: a whole index."""
 READS_AT_A_TIME = 16
+_STACK_BYTES = 1 << 20
 
 
 def run(channel: Channel) -> None:
     """Take a job, make it, tell. Returns when all is told, or when nobody wants it any more."""
+    # Stacks count as memory, whether they are used or not.
+    threading.stack_size(_STACK_BYTES)
     packed, _ = channel.receive()
     answers = _Answers(channel)
     job, limits = unpack_job(packed, answers.source)
