@@ -43,7 +43,7 @@ POINTS = (
 )
 RANDOM, SERVICE = "at random", "camera service"
 IN_PROGRESS = 6
-PATIENCE_S = 12
+PATIENCE_S = 20
 """A worker whose point does not come is killed after that."""
 MOST_RECEIVES = 100
 DRAIN_S = 240
@@ -87,7 +87,7 @@ class Soak:
                 self._reap()
                 if time.monotonic() >= next_service:
                     self._kill_service()
-                    next_service = time.monotonic() + self.dice.uniform(4, 12)
+                    next_service = time.monotonic() + self.dice.uniform(8, 25)
                 if time.monotonic() - told > 1:
                     told = time.monotonic()
                     print(
@@ -178,7 +178,7 @@ class Soak:
 
     def _start_worker(self, *, calm: bool = False) -> None:
         """One that kills itself at the next point, or is killed at random."""
-        chosen, patience_s = RANDOM, self.dice.uniform(1.5, 5)
+        chosen, patience_s = RANDOM, self.dice.uniform(2, 8)
         if calm:
             patience_s = 1e9
         elif self.dice.random() < 0.75:
