@@ -58,6 +58,8 @@ class Conversation:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
+        # The job's directory is removed next: nobody may write in it any more.
+        self._forked.status.end()
         self._forked.status.close()
         # Readers that write to a child that does not listen give up.
         self._hang_up()
@@ -84,8 +86,7 @@ class Conversation:
         """Have the clip made; the report, and the child is gone."""
         self._send({"render": order})
         report = self.hear("made")
-        self._forked.status.end_child()
-        if self._forked.status.line() is None:
+        if self._forked.status.end() is None:
             raise EngineFailed("the process that starts others for clips died")
         return report
 
@@ -158,7 +159,7 @@ class Conversation:
             self._forked.conversation.shutdown(socket.SHUT_RDWR)
 
     def _died(self) -> EngineFailed:
-        told = self._forked.status.line()
+        told = self._forked.status.end()
         if told is None:
             return EngineFailed("the process that starts others for clips died")
         limits, status = self._limits, told["status"]

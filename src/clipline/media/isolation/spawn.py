@@ -9,6 +9,7 @@ import subprocess
 import sys
 import threading
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
 
@@ -44,6 +45,7 @@ class Status:
     def __init__(self, stream: socket.socket) -> None:
         self._stream = stream
         self._read = b""
+        self._end: dict[str, Any] | None = None
 
     def line(self) -> dict[str, Any] | None:
         """The next one; None where the template is gone. Raises TimeoutError after two minutes."""
@@ -60,9 +62,14 @@ class Status:
         told: dict[str, Any] = json.loads(line)
         return told
 
-    def end_child(self) -> None:
-        """Have it killed, if it still runs."""
-        self._stream.shutdown(socket.SHUT_WR)
+    def end(self) -> dict[str, Any] | None:
+        """Have the child killed, if it still runs; how it ended, or None where the template is gone."""
+        if self._end is None:
+            with suppress(OSError):  # the template is gone
+                self._stream.shutdown(socket.SHUT_WR)
+            with suppress(TimeoutError):
+                self._end = self.line()
+        return self._end
 
     def close(self) -> None:
         self._stream.close()

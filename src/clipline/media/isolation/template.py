@@ -23,7 +23,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
 
-from clipline.media.isolation import child, kernel
+from clipline.media.isolation import child, kernel, sandbox
 from clipline.media.isolation.wire import Channel
 
 _UNHEEDED = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
@@ -42,6 +42,7 @@ def main(descriptor: int) -> None:
     for unheeded in _UNHEEDED:
         signal.signal(unheeded, signal.SIG_IGN)
     control = socket.socket(fileno=descriptor)
+    sandbox.installation()  # works it out
     # So that children do not copy every page of the template when they count references.
     gc.collect()
     gc.freeze()
