@@ -35,6 +35,7 @@ HANG = f"no end after {WALL_S} s"
 class Verdict:
     """What became of one case."""
 
+    seed: str
     name: str
     outcome: str
     """One of ``judge.KNOWN``, or what is wrong."""
@@ -83,10 +84,10 @@ def _run_once(seed: str, name: str, sources: Mapping[str, Source], keep: Path | 
         outcome = f"killed by {signal.Signals(os.WTERMSIG(status)).name}"
     elif not told:
         outcome = f"it exits with status {os.waitstatus_to_exitcode(status)}"
-    verdict = Verdict(name, outcome, about, time.monotonic() - began, usage.ru_maxrss * 1024)
+    verdict = Verdict(seed, name, outcome, about, time.monotonic() - began, usage.ru_maxrss * 1024)
     if verdict.failed and not about:
         case = make_case(seed, name, sources)
-        verdict = Verdict(name, outcome, case.about, verdict.spent_s, verdict.peak_bytes)
+        verdict = Verdict(seed, name, outcome, case.about, verdict.spent_s, verdict.peak_bytes)
     if verdict.failed and keep is not None:
         kept = keep / f"{seed}-{name.replace('/', '-')}"
         shutil.copytree(directory, kept, dirs_exist_ok=True)

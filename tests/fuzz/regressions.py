@@ -9,5 +9,10 @@ CASES = (
     ("dev2", "boxes/mpegts-b/1603"),  # a damaged time of an audio frame moved the recording's zero
     ("dev2", "boxes/mpegts/1584"),  # the same, beyond the clock's end
     ("dev2", "units/b-frames/1953"),  # B-frames encoded that lean on a damaged picture shown after them
-    ("dev2", "boxes/mpegts-hevc/192"),  # HEVC whose damage the decoder knew of and did not tell
+    ("dev2", "raw/mpegts-hevc/194"),  # HEVC whose damage the decoder knew of and did not tell
+    (
+        "dev2",
+        "units/b-frames/2427",
+    ),  # an IDR picture in the middle: what is encoded leans on none that is there
+    ("dev3", "units/fragmented-b/302"),  # a picture that others lean on said to be disposable, and left out
 )

@@ -49,12 +49,12 @@ def _prepare(directory: Path, kinds: Sequence[str], number: Synchronized[int]) -
     gc.freeze()  # a collection in a child would copy all that is shared with it
 
 
-def _run(seed: str, keep: Path | None, batch: Sequence[str]) -> list[Verdict]:
-    return [run_case(seed, name, _sources, keep) for name in batch]
+def _run(keep: Path | None, batch: Sequence[tuple[str, str]]) -> list[Verdict]:
+    return [run_case(seed, name, _sources, keep) for seed, name in batch]
 
 
-def run(cases: Sequence[str], seed: str, jobs: int, keep: Path | None = None) -> Iterator[Verdict]:
-    """Each case as it is done, in whatever order."""
+def run(cases: Sequence[tuple[str, str]], jobs: int, keep: Path | None = None) -> Iterator[Verdict]:
+    """Each case, (seed, name), as it is done, in whatever order."""
     spawn = get_context("spawn")
     with tempfile.TemporaryDirectory(prefix="fuzz-") as directory:
         make_sources(Path(directory))
@@ -65,7 +65,7 @@ def run(cases: Sequence[str], seed: str, jobs: int, keep: Path | None = None) ->
             running: set[Future[list[Verdict]]] = set()
             while True:
                 while len(running) < jobs + 1 and (batch := next(batches, None)):
-                    running.add(pool.submit(_run, seed, keep, batch))
+                    running.add(pool.submit(_run, keep, batch))
                 if not running:
                     return
                 done, running = wait(running, return_when=FIRST_COMPLETED)
@@ -93,17 +93,20 @@ def main() -> int:
     parser.add_argument("-n", type=int, default=1000, help="how many cases")
     parser.add_argument("--seed", default="20180916")
     parser.add_argument("--jobs", type=int, default=2)
-    parser.add_argument("--only", action="append", help="level/kind/number: this case alone")
+    parser.add_argument("--only", action="append", help="level/kind/number: this case alone; also seed:...")
     parser.add_argument("--keep", type=Path, help="a folder for the files of cases that fail")
     options = parser.parse_args()
-    cases = options.only or list(names(options.n))
+    cases = [(options.seed, name) for name in names(options.n)]
+    if options.only:
+        split = [name.rpartition(":") for name in options.only]
+        cases = [(seed or options.seed, name) for seed, _, name in split]
     verdicts: list[Verdict] = []
     began = told = time.monotonic()
     every_s, before, after = (1, "\r", " ") if sys.stderr.isatty() else (60, "", "\n")
-    for verdict in run(cases, options.seed, options.jobs, options.keep):
+    for verdict in run(cases, options.jobs, options.keep):
         verdicts.append(verdict)
         if verdict.failed:
-            print(f"\nFAILED SEED={options.seed} ONLY={verdict.name}\n    {verdict.about}")
+            print(f"\nFAILED SEED={verdict.seed} ONLY={verdict.name}\n    {verdict.about}")
             print(f"    ! {verdict.outcome}", flush=True)
         elif options.only:
             print(f"{verdict.name}: {verdict.outcome}")

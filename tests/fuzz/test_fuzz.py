@@ -31,9 +31,7 @@ def test_random_cases_of_every_level_and_kind() -> None:
 
 
 @pytest.mark.timeout(300)
-@pytest.mark.parametrize("seed", sorted({seed for seed, _ in CASES}))
-def test_what_was_wrong_once(seed: str) -> None:
-    names = [name for of_seed, name in CASES if of_seed == seed]
-    done = run("--seed", seed, *(argument for name in names for argument in ("--only", name)))
+def test_what_was_wrong_once() -> None:
+    done = run(*(argument for case in CASES for argument in ("--only", ":".join(case))))
     assert done.returncode == 0, done.stdout[-6_000:] + done.stderr[-3_000:]
-    assert f"0 of {len(names)} cases failed" in done.stdout
+    assert f"0 of {len(CASES)} cases failed" in done.stdout
