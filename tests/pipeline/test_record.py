@@ -91,3 +91,23 @@ def test_a_put_that_comes_late_is_put_right(rig: Rig, two: tuple[ClipRecord, Cli
         "CLIP_AVAILABLE", "CLIP_NOT_AVAILABLE", "CLIP_AVAILABLE",
     ]  # fmt: skip
     assert set(rig.told()) == {"CLIP_AVAILABLE"}
+
+
+def test_what_a_later_owner_stores_is_not_stored_over(rig: Rig, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Not even by one that made sure, an instant before, that it was the owner."""
+    store, owned = rig.services.destination, ClipRecord.owned
+    store.put("camera-1/clip-1_160.png", b"left by one that died", "image/png")
+
+    def owned_until_now(record: ClipRecord) -> bool:
+        is_owner = owned(record)
+        store.put("camera-1/clip-1_160.png", b"stored by a later owner", "image/png")
+        return is_owner
+
+    monkeypatch.setattr(ClipRecord, "owned", owned_until_now)
+    rig.queue.send(body())
+    with pytest.raises(Conflict):
+        rig.deliver()
+    assert store.get("camera-1/clip-1_160.png", most_bytes=100)[0] == b"stored by a later owner"
+    monkeypatch.undo()
+    assert rig.deliver().status is Status.AVAILABLE
+    rig.assert_settled("CLIP_AVAILABLE")

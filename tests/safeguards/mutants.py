@@ -133,7 +133,7 @@ MUTANTS = (
         "pipeline/generate.py",
         "store.put_file(key, path, content_type, replaces=version)",
         "store.put_file(key, path, content_type)",
-        (SIMULATION,),
+        (PIPELINE,),
     ),
     Mutant(
         "fencing: only the owner may call a clip available",
@@ -147,7 +147,7 @@ MUTANTS = (
         "pipeline/record.py",
         "            if self._seen[1] == version:\n",
         "            if True:\n",
-        (SIMULATION,),
+        (PIPELINE,),
     ),
     Mutant(
         "what has to wait is judged by the queue's clock",
@@ -197,6 +197,34 @@ MUTANTS = (
         "                source.check_unchanged()\n",
         "                pass\n",
         (PIPELINE,),
+    ),
+    Mutant(
+        "deadline: whatever a server sends, a call ends in time",
+        "adapters/http.py",
+        "        self._sock.settimeout(_left_s())\n        count",
+        "        count",
+        ("tests/adapters/test_http.py", "tests/adapters/test_hostile_network.py"),
+    ),
+    Mutant(
+        "no more is kept of an answer than was asked for",
+        "adapters/http.py",
+        "            if left_bytes < 0:\n                raise TooLarge(most_bytes)\n",
+        "",
+        ("tests/adapters/test_http.py", "tests/adapters/test_hostile_network.py"),
+    ),
+    Mutant(
+        "bytes of another range are never decoded",
+        "adapters/store_s3.py",
+        "if answer.status != 206 or not is_asked or len(answer.body) != length:",
+        "if False:",
+        ("tests/adapters/test_hostile_network.py",),
+    ),
+    Mutant(
+        "bytes of another version are never decoded",
+        "adapters/store_s3.py",
+        "        if version and found != version:",
+        "        if False:",
+        ("tests/adapters/test_hostile_network.py",),
     ),
     Mutant(
         "deadline: a record is given up while there is time to report it",
