@@ -15,4 +15,11 @@ CASES = (
         "units/b-frames/2427",
     ),  # an IDR picture in the middle: what is encoded leans on none that is there
     ("dev3", "units/fragmented-b/302"),  # a picture that others lean on said to be disposable, and left out
+    ("fuzz-2", "boxes/edit-list/4881"),  # an edit list in a box where only some readers look for it
+    ("fuzz-7", "boxes/edit-list/2498"),  # the same, in the sample table
+    ("fuzz-8", "boxes/b-frames/1940"),  # an edit list that claims to be empty
+    ("fuzz-3", "units/fragmented-b/65"),  # two pictures in one sample
+    ("fuzz-3", "units/b-frames/1462"),  # an IDR picture behind a slice that nothing leans on: it was left out
+    ("fuzz-4", "boxes/mpegts-hevc/904"),  # a damaged time, and those behind it taken for a day later
+    ("fuzz-6", "raw/mpegts-hevc/4277"),  # packets lost, and by chance a counter that was taken to go on
 )

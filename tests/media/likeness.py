@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import io
 from bisect import bisect_left, bisect_right
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -18,12 +19,20 @@ NEAR_MS = 2
 ENCODED_DB = 44
 """Of pictures that were encoded anew against those they were made of, at least. Small ones made of HEVC have
 44.8 in the worst case."""
+MOST_REORDERED = 16
 FAR_FROM_ZERO_S = 10
 """Where a recording's clock begins later, it is another's: its time counts from its earliest start."""
+_SCALED_DB = 16
+"""By how much less a picture may be alike that two scalers made."""
 _BESIDE_MEMORY_DB = 6
 """By how much less a part of a picture may be alike beside memory, whose noise its filters reach into."""
+_MACROBLOCK = 16
 _TREE_BLOCK = 64
 """Pixels to the side, at most (H.265, section 7.4.3.2.1)."""
+_TIMES_AS_WRITTEN = {"correct_ts_overflow": "0"}
+"""Option of FFmpeg's demuxers: a damaged time must not move all others."""
+_AS_WRITTEN = {"advanced_editlist": "0", **_TIMES_AS_WRITTEN}
+"""And of the one for MP4."""
 BLACK = 40
 """Luma that no pixel of a black picture has."""
 
@@ -65,34 +74,43 @@ def decode_all(path: Path) -> list[Picture]:
     return sorted(pictures, key=lambda one: one[0])
 
 
-def coded_pictures(path: Path) -> list[Coded]:
-    """Every picture that is to be shown, in the order in which they are, as FFmpeg reads the file."""
+def coded_pictures(
+    path: Path, options: Mapping[str, str] | None = None, *, patient: bool = True
+) -> list[Coded]:
+    """Every picture that is to be shown, in the order in which they are, as FFmpeg reads the file.
+
+    ``options``: of its demuxer. ``patient``: an H.264 decoder that otherwise learns how far pictures are
+    reordered as it goes, and drops some, expects the worst from the beginning.
+    """
     with av.open(str(path)) as container:
         context = container.streams.video[0].codec_context
         codec = None if context is None else context.name
     if codec is None:
         return []
-    found = _coded_pictures(path, codec)
+    found = _coded_pictures(path, codec, options or {}, patient=patient)
     if codec == "hevc":
-        again = _coded_pictures(path, codec, hold=True)
+        again = _coded_pictures(path, codec, options or {}, patient=patient, hold=True)
         found = [replace(one, other=two.luma) for one, two in zip(found, again, strict=True)]
     return found
 
 
-def _coded_pictures(path: Path, codec: str, *, hold: bool = False) -> list[Coded]:
+def _coded_pictures(
+    path: Path, codec: str, options: Mapping[str, str], *, patient: bool, hold: bool = False
+) -> list[Coded]:
     """``hold``: the decoder gets new memory for each picture, which is zero."""
     packets: list[tuple[int | None, tuple[bytes, ...], bool]] = []
     lumas: dict[int, np.ndarray] = {}
     damaged: set[int | None] = set()
     held: list[av.VideoFrame] = []
     zero = zero_s(path)
-    with av.open(str(path)) as container:
+    with av.open(str(path), options=dict(options)) as container:
         stream = container.streams.video[0]
         context = stream.codec_context
         base = Fraction(stream.time_base)
-        # Otherwise the decoder learns how far pictures are reordered as it goes, and drops some; and of HEVC
-        # it does not tell what it finds to be damaged.
-        context.options = {"strict": "1"} if codec == "h264" else {"err_detect": "explode"}
+        if codec == "hevc":  # it does not tell what it finds to be damaged otherwise
+            context.options = {"err_detect": "explode"}
+        elif patient:
+            context.options = {"strict": "1"}
         length_bytes = _length_bytes(context)
         with contextlib.suppress(av.FFmpegError):  # what lies behind can't be read
             for packet in container.demux(stream):
@@ -141,24 +159,43 @@ def _slices(data: bytes, codec: str, length_bytes: int) -> tuple[tuple[bytes, ..
 
 
 def zero_s(path: Path) -> Fraction:
-    """The container's time that a recording's own time counts from: its picture and its sound begin then."""
-    with av.open(str(path)) as container:
+    """The container's time that a recording's own time counts from: its picture and its sound begin then.
+
+    By the times that the file has, none made up; of a transport stream without the packets marked as broken.
+    """
+    file = io.BytesIO(_unbroken(path.read_bytes()))
+    with av.open(file, container_options={"fflags": "nofillin", **_TIMES_AS_WRITTEN}) as container:
         streams = [*container.streams.video[:1], *container.streams.audio[:1]]
-        starts = {
-            one.index: one.start_time * Fraction(one.time_base)
-            for one in streams
-            if one.start_time is not None
-        }
-        filled: set[int] = set()  # FFmpeg tells a start of streams without a packet as well
+        starts: dict[int, Fraction] = {}
+        pictures = 0
         with contextlib.suppress(av.FFmpegError):
             for packet in container.demux(*streams):
-                if packet.size:
-                    filled.add(packet.stream.index)
-                if filled == starts.keys():
+                if packet.pts is None:
+                    continue
+                time, index = packet.pts * Fraction(packet.time_base), packet.stream.index
+                is_video = packet.stream.type == "video"
+                # Of pictures one shown earlier may come later, which no sound does.
+                starts[index] = min(time, starts.get(index, time)) if is_video else starts.get(index, time)
+                pictures += is_video
+                if pictures > MOST_REORDERED and len(starts) == len(streams):
                     break
-        earliest = min((start for index, start in starts.items() if index in filled), default=Fraction(0))
+        earliest = min(starts.values(), default=Fraction(0))
         far = container.format.name == "mpegts" or earliest > FAR_FROM_ZERO_S
     return earliest if far else Fraction(0)
+
+
+def _unbroken(data: bytes) -> bytes:
+    """A transport stream without the packets that say they are broken; any other file as it is."""
+    if data[:1] != b"G" or data[188:189] != b"G":
+        return data
+    kept, at = [], 0
+    while at < len(data):
+        is_packet = data[at : at + 1] == b"G" and data[at + 188 : at + 189] in {b"G", b""}
+        length = 188 if is_packet else 1
+        if not (is_packet and data[at + 1] & 0x80):
+            kept.append(data[at : at + length])
+        at += length
+    return b"".join(kept)
 
 
 def _luma(frame: av.VideoFrame) -> np.ndarray:
@@ -220,13 +257,26 @@ def departures(
     """What of ``clip`` is other than in ``recordings``: (file, wall time of its beginning, ms).
 
     ``whole``: every picture that FFmpeg shows there, within what ``details`` say to be covered, is in the
-    clip.
+    clip. Where an edit list leaves the first picture after zero FFmpeg moves it there, against the standard;
+    without that correction it has a second say.
     """
+    found = _departures(clip, recordings, details, _TIMES_AS_WRITTEN, whole=whole)
+    return found and (_departures(clip, recordings, details, _AS_WRITTEN, whole=whole) and found)
+
+
+def _departures(
+    clip: Path,
+    recordings: Sequence[tuple[Path, int]],
+    details: Mapping[str, Any],
+    options: Mapping[str, str],
+    *,
+    whole: bool,
+) -> list[str]:
     theirs: list[tuple[Fraction, Coded]] = []
     named: dict[str, list[Fraction]] = {}
     for path, start_ms in recordings:
         with contextlib.suppress(av.FFmpegError, IndexError, OSError, ValueError):
-            found = [(start_ms + one.time * 1000, one) for one in coded_pictures(path)]
+            found = [(start_ms + one.time * 1000, one) for one in coded_pictures(path, options)]
             named[path.name] = [wall for wall, one in found if one.luma is not None]
             theirs += found
     covered = [part for part in details["coverage"] if "gap" not in part]
@@ -234,7 +284,7 @@ def departures(
         return [UNSEEN]
     theirs.sort(key=lambda one: one[0])
     times = [wall for wall, _ in theirs]
-    ours = coded_pictures(clip)
+    ours = coded_pictures(clip, patient=False)
     walls = walls_ms([one.time for one in ours], details)
     blacks = [part for part in details["coverage"] if part.get("filledWith") == "black"]
     faults = []
@@ -271,13 +321,32 @@ def _alike_db(ours: Coded, theirs: Coded) -> float:
         undefined = True
     if undefined and ours.slices == theirs.slices:
         return float("inf")
-    if ours.luma is None or theirs.luma is None or ours.luma.shape != theirs.luma.shape:
+    if ours.luma is None or theirs.luma is None:
         return 0.0
+    if ours.luma.shape != theirs.luma.shape:
+        return _fitted_db(ours.luma, theirs.luma)
     if theirs.other is None:
         return likeness_db(ours.luma, theirs.luma)
     defined = _same_blocks(theirs.luma, theirs.other)
     alike_db = likeness_db(ours.luma[defined], theirs.luma[defined])
     return alike_db if defined.all() else alike_db + _BESIDE_MEMORY_DB
+
+
+def _fitted_db(ours: np.ndarray, theirs: np.ndarray) -> float:
+    """Of a picture that was made to fit another shape: scaled, by another scaler than ours, and framed."""
+    (height, width), (rows, columns) = ours.shape, theirs.shape
+    if max(abs(height - rows), abs(width - columns)) < _MACROBLOCK:  # FFmpeg crops as the sample entry says
+        common = np.s_[: min(height, rows), : min(width, columns)]
+        return likeness_db(ours[common], theirs[common])
+    wide = min(round(height * columns / rows) & ~1, width)
+    high = min(round(width * rows / columns) & ~1, height)
+    left, top = (width - wide) // 2, (height - high) // 2
+    content = ours[top : top + high, left : left + wide]
+    if content.shape == theirs.shape:
+        return likeness_db(content, theirs)
+    frame = av.VideoFrame.from_ndarray(np.ascontiguousarray(theirs), "gray")
+    scaled = frame.reformat(wide, high, interpolation="BICUBIC").to_ndarray()
+    return likeness_db(content, scaled) + _SCALED_DB
 
 
 def _same_blocks(one: np.ndarray, other: np.ndarray) -> np.ndarray:

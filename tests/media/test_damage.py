@@ -10,11 +10,13 @@ from pathlib import Path
 import pytest
 from fuzz.carriers import Fit, carrier
 from fuzz.units import join, split
+from media.memory import InMemory
 from media.truth import START_MS, Recorded, expected_numbers, make_clip, record, show
 
 from clipline.contract.errors import UnreadableRecording
 from clipline.contract.interval import Interval
 from clipline.media.footage import Footage
+from clipline.media.transport import PacketReader, find_grid
 
 PLAIN = Footage(width=320, height=180, frame_rate=Fraction(20), duration_s=3, gop_s=1)
 REORDERED = replace(PLAIN, b_frames=2, options=(("b_strategy", "0"),))
@@ -68,3 +70,38 @@ def test_hevc_whose_damage_the_decoder_finds(tmp_path: Path) -> None:
     damaged = changed(sound, lambda pictures: {2: spoiled(pictures[2])})
     with pytest.raises(UnreadableRecording, match="do not decode"):
         make_clip([damaged], WITHIN_A_GROUP, tmp_path)
+
+
+def test_a_sample_that_holds_two_pictures(tmp_path: Path) -> None:
+    (sound,) = record(tmp_path, PLAIN)
+    two = changed(sound, lambda pictures: {4: pictures[4] + pictures[5]})
+    with pytest.raises(UnreadableRecording, match="holds two pictures"):
+        make_clip([two], WITHIN_A_GROUP, tmp_path)
+
+
+def test_a_slice_that_nothing_leans_on_before_those_that_do(tmp_path: Path) -> None:
+    """Were it taken for the whole picture, that would not be decoded, and nobody would know."""
+    (sound,) = record(tmp_path, PLAIN)
+
+    def with_another(pictures: list[bytes]) -> dict[int, bytes]:
+        units = split(pictures[4], 4)
+        harmless = bytes([units[-1][0] & 0x1F]) + units[-1][1:]
+        return {4: join([harmless, *units], 4)}
+
+    with pytest.raises(UnreadableRecording, match="holds two pictures"):
+        make_clip([changed(sound, with_another)], WITHIN_A_GROUP, tmp_path)
+
+
+def test_a_loss_between_packets_whatever_the_counter_behind_it() -> None:
+    for counter in range(16):
+
+        def packets(*counters: int) -> bytes:
+            return b"".join(bytes([0x47, 0, 17, 0x10 | one % 16]) + bytes(184) for one in counters)
+
+        data = packets(*range(6)) + b"junk" * 50 + packets(*range(counter, counter + 6))
+        grid = find_grid(data)
+        assert grid is not None
+        reader = PacketReader(InMemory(data), grid)
+        while reader.read(1000):
+            pass
+        assert len(reader.losses[17]) == 1, counter

@@ -64,7 +64,7 @@ def _moment(instant_ms: int) -> datetime:
 def _parse(stamp: str, timestamp_format: str) -> datetime | None:
     try:
         return datetime.strptime(stamp, timestamp_format).replace(tzinfo=UTC)
-    except ValueError:
+    except (ValueError, re.error):  # a format that names a field twice makes no regular expression
         return None
 
 

@@ -108,7 +108,7 @@ def _decode_all(
         data = read(number)
         if number not in asked and number > first and sets.is_disposable(data):
             continue  # nothing is decoded from it, and nobody wants to see it
-        if numbers is not None and not numbers.follows(_first_slice(data, sets.length_bytes)):
+        if numbers is not None and not numbers.follows(*_slices(data, sets.length_bytes)):
             raise UnreadableRecording(
                 f"before the picture at {track.pts[number] * time_base} s one is missing"
             )
@@ -118,12 +118,12 @@ def _decode_all(
     yield from context.decode(None)
 
 
-def _first_slice(sample: bytes, length_bytes: int) -> bytes:
+def _slices(sample: bytes, length_bytes: int) -> list[bytes]:
     """Of an H.264 picture."""
-    for unit in split_units(sample, length_bytes):
-        if 1 <= unit[0] & 31 <= IDR:
-            return unit
-    raise UnreadableRecording("a sample holds no picture")
+    slices = [unit for unit in split_units(sample, length_bytes) if 1 <= unit[0] & 31 <= IDR]
+    if not slices:
+        raise UnreadableRecording("a sample holds no picture")
+    return slices
 
 
 def make_packet(data: bytes) -> av.Packet[Any]:

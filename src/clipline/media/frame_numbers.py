@@ -8,12 +8,12 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from clipline.contract.errors import UnsupportedMedia
+from clipline.contract.errors import UnreadableRecording, UnsupportedMedia
 from clipline.media.bits import BitReader, unescape
 from clipline.media.parameter_sets import SequenceParameters
 
-_IDR_SLICE = 5
-"""NAL unit type, table 7-1."""
+_SLICE, _IDR_SLICE = 1, 5
+"""NAL unit types, table 7-1."""
 
 
 class FrameNumbers:
@@ -29,10 +29,11 @@ class FrameNumbers:
         self._reference_number: int | None = None
         """``frame_num`` of the last reference picture; None: it isn't known."""
 
-    def follows(self, unit: bytes) -> bool:
+    def follows(self, unit: bytes, *others: bytes) -> bool:
         """Whether the picture that begins with the slice ``unit`` follows the one before it.
 
-        Raises UnsupportedMedia for a field that is a picture of its own, where there may be none.
+        ``others``: its other slices. Raises UnreadableRecording where they are of another picture,
+        UnsupportedMedia for a field that is a picture of its own, where there may be none.
         """
         bits = BitReader(unescape(unit[1:24]))
         bits.ue()  # first_mb_in_slice
@@ -40,6 +41,8 @@ class FrameNumbers:
         sequence = self._sequence_of(bits.ue())
         if sequence is None:
             return True
+        if any(_is_of_another(unit, other, sequence) for other in others):
+            raise UnreadableRecording("a sample holds two pictures")
         number = bits.u(sequence.frame_num_bits)
         if not self._fields and not sequence.progressive and bits.flag():
             raise UnsupportedMedia("its video has fields as pictures of their own (PAFF), not cut yet")
@@ -54,3 +57,15 @@ class FrameNumbers:
         if unit[0] & 0x60 or not follows:
             self._reference_number = number
         return follows
+
+
+def _is_of_another(unit: bytes, other: bytes, sequence: SequenceParameters) -> bool:
+    """Whether two slices in one sample begin two pictures, or one alone is of an IDR picture (7.4.1.2.4).
+
+    Two fields each begin with the first macroblock. Extended profile's data partitions (2 to 4) are let pass.
+    """
+    kinds = {unit[0] & 31, other[0] & 31}
+    first_again = other[1:2] >= b"\x80"  # first_mb_in_slice is 0
+    return kinds == {_SLICE, _IDR_SLICE} or (
+        kinds <= {_SLICE, _IDR_SLICE} and sequence.progressive and first_again
+    )

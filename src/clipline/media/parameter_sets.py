@@ -221,8 +221,8 @@ class AvcConfiguration:
 
     def is_disposable(self, sample: bytes) -> bool:
         """Whether no other picture is decoded from this one: nal_ref_idc is 0 (section 7.4.1)."""
-        slices = (unit for unit in split_units(sample, self.length_bytes) if 1 <= unit[0] & 31 <= IDR)
-        return next((unit[0] & 0x60 == 0 for unit in slices), False)
+        slices = [unit for unit in split_units(sample, self.length_bytes) if 1 <= unit[0] & 31 <= IDR]
+        return bool(slices) and all(unit[0] & 0x60 == 0 for unit in slices)
 
     def sync_front(self, sample: bytes, *, begins: bool) -> tuple[bytes, int]:
         """(what stands in place of a sync sample's front, bytes of that front); ``begins``: a copy, with it.
