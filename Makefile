@@ -16,7 +16,7 @@ ARGS ?=
 # `make invoke` works on this machine alone unless there is an .env
 WHERE = $(if $(wildcard .env),,--data data)
 
-.PHONY: help install event invoke test test-players lint fixlint doctoc build deploy clean bench profile frame-truth simulate lock
+.PHONY: help install event invoke test test-players lint fixlint doctoc build deploy clean bench profile frame-truth simulate soak lock
 
 help: ## List the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## (.*)/  make \1|\2/' | awk -F'|' '{printf "%-20s%s\n", $$1, $$2}'
@@ -74,6 +74,10 @@ frame-truth: $(VENV)/.clipline-dev ## Compare every frame of N random cuts; SEED
 simulate: $(VENV)/.clipline-dev ## Run N histories with failing services; SEED=, JOBS=, ONLY=number for one again
 	@PYTHONPATH=tests $(BIN)/python -m simulation.run -n $(or $(N),2000) --jobs $(or $(JOBS),2) \
 	  $(if $(SEED),--seed $(SEED)) $(if $(ONLY),--only $(ONLY)) $(ARGS)
+
+soak: $(VENV)/.clipline-dev $(MINISTACK) ## Kill workers and servers KILLS times; SEED=, STACK=one-machine or aws, JOBS=3 workers
+	@PYTHONPATH=tests $(BIN)/python -m soak.run --kills $(or $(KILLS),300) --jobs $(or $(JOBS),3) \
+	  $(if $(SEED),--seed $(SEED)) $(if $(STACK),--stack $(STACK)) $(ARGS)
 
 lock: $(UV) ## Lock the dependencies anew, with hashes
 	@for set in runtime:build dev:dev; do \

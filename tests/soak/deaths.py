@@ -32,46 +32,45 @@ def die_and_return(
     stack: Stack, processes: Nursery, recordings: Sequence[Recorded], kills: Counter[str]
 ) -> list[str]:
     """What is wrong, one line each; ``kills`` is added to."""
-    household = Household(stack, processes, 0, Random(0))
-    household.deadly = False
-    # All at once, so that they die together.
-    household.environment = {**stack.environment, "WORKER_CONCURRENCY": str(CLIPS)}
-    household.wait_for_camera()
-    traffic = Traffic(stack, recordings, "deaths")
-    for _ in range(CLIPS):
-        traffic.ask("doomed")
-    wrong = []
+    with Household(stack, processes, 0, Random(0)) as household:
+        household.deadly = False
+        # All at once, so that they die together.
+        household.environment = {**stack.environment, "WORKER_CONCURRENCY": str(CLIPS)}
+        household.wait_for_camera()
+        traffic = Traffic(stack, recordings, "deaths")
+        for _ in range(CLIPS):
+            traffic.ask("doomed")
+        wrong: list[str] = []
 
-    def take_turns(plan: Plan, done: Callable[[], bool], what: str) -> None:
-        end = time.monotonic() + _PATIENCE_S
-        while not done():
-            if time.monotonic() > end:
-                wrong.append(f"{what}: waited {_PATIENCE_S} s")
-                return
-            household.run_worker(plan, done, _TURN_S)
+        def take_turns(plan: Plan, done: Callable[[], bool], what: str) -> None:
+            end = time.monotonic() + _PATIENCE_S
+            while not done():
+                if time.monotonic() > end:
+                    wrong.append(f"{what}: waited {_PATIENCE_S} s")
+                    return
+                household.run_worker(plan, done, _TURN_S)
 
-    def is_buried() -> bool:
-        letters = stack.letters()
-        explained = len(letters) >= CLIPS and all(letter.reason for letter in letters)
-        if not explained:
-            time.sleep(stack.hidden_s)  # until others can see what was looked at here
-        return explained
+        def is_buried() -> bool:
+            letters = stack.letters()
+            explained = len(letters) >= CLIPS and all(letter.reason for letter in letters)
+            if not explained:
+                time.sleep(stack.hidden_s)  # until others can see what was looked at here
+            return explained
 
-    take_turns(Plan("engine.encode"), lambda: stack.depth() == 0, "for messages to die")
-    for when in ("before", "after"):
-        household.run_worker(Plan(f"letters.explain {when}"), lambda: False, _TURN_S)
-        time.sleep(stack.hidden_s)
-    household.run_worker(Plan(), lambda: False, _TURN_S / 2)
-    take_turns(Plan(), is_buried, "for dead letters to be buried")
-    wrong += check(stack, traffic.asked).wrong
+        take_turns(Plan("engine.encode"), lambda: stack.depth() == 0, "for messages to die")
+        for when in ("before", "after"):
+            household.run_worker(Plan(f"letters.explain {when}"), lambda: False, _TURN_S)
+            time.sleep(stack.hidden_s)
+        household.run_worker(Plan(), lambda: False, _TURN_S / 2)
+        take_turns(Plan(), is_buried, "for dead letters to be buried")
+        wrong += check(stack, traffic.asked).wrong
 
-    for letter in stack.letters():
-        stack.app.dead_letters.redrive(letter)
-    take_turns(Plan(), lambda: stack.depth() == 0, "for returned messages")
-    returned = [replace(one, kind="plain") for one in traffic.asked]
-    wrong += check(stack, returned, dead_before=[one.clip_id for one in returned]).wrong
-    household.end()
-    kills.update(household.kills)
-    missed = {"engine.encode", "letters.explain before", "letters.explain after"} - set(household.kills)
-    wrong += [f"nothing died at {point}" for point in sorted(missed)] + household.wrong
-    return [f"deaths: {what}" for what in wrong]
+        for letter in stack.letters():
+            stack.app.dead_letters.redrive(letter)
+        take_turns(Plan(), lambda: stack.depth() == 0, "for returned messages")
+        returned = [replace(one, kind="plain") for one in traffic.asked]
+        wrong += check(stack, returned, dead_before=[one.clip_id for one in returned]).wrong
+        kills.update(household.kills)
+        missed = {"engine.encode", "letters.explain before", "letters.explain after"} - set(household.kills)
+        wrong += [f"nothing died at {point}" for point in sorted(missed)] + household.wrong
+        return [f"deaths: {what}" for what in wrong]

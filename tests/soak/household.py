@@ -9,7 +9,8 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from random import Random
-from signal import SIGKILL, SIGTERM
+from signal import SIGKILL, SIGTERM, Signals
+from typing import Self
 from urllib.error import URLError
 from urllib.request import urlopen
 
@@ -59,7 +60,7 @@ class Household:
     """Keeps ``workers`` workers and a camera service going, and kills them all the time until told not to."""
 
     def __init__(self, stack: Stack, nursery: Nursery, workers: int, dice: Random) -> None:
-        self._stack, self._nursery, self._dice = stack, nursery, dice
+        self.stack, self._nursery, self._dice = stack, nursery, dice
         self._numbers = itertools.count()
         self._living: dict[int, _Process] = {}
         self._decks = {
@@ -75,10 +76,16 @@ class Household:
         self.wrong: list[str] = []
         """Processes that ended otherwise."""
 
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._stop(list(self._living))
+
     @property
     def missed(self) -> list[str]:
         """Points at which nothing died."""
-        return [point for point in (*self._stack.worker_points, *CAMERA_POINTS) if not self.kills[point]]
+        return [point for point in (*self.stack.worker_points, *CAMERA_POINTS) if not self.kills[point]]
 
     def step(self) -> None:
         """Bury, kill and replace what is due."""
@@ -105,20 +112,15 @@ class Household:
                 yield process.plan.point
 
     def calm_down(self) -> None:
-        """From now on nobody is killed: who still had a plan to die goes, and others come."""
+        """Kill whoever still has a plan to die; those who come after them live."""
         self.deadly = False
-        self._stop(list(self._living))
+        self._stop(list(self._living), SIGKILL)
         self.step()
 
-    def close(self) -> None:
+    def stop_workers(self) -> None:
         """Stop the workers as an operator would; the camera service stays."""
         self._wanted["worker"] = 0
         self._stop([pid for pid, one in self._living.items() if one.program == "worker"])
-
-    def end(self) -> None:
-        """Stop whatever runs."""
-        self._wanted["camera"] = 0
-        self._stop(list(self._living))
 
     def run_worker(self, plan: Plan, done: Callable[[], bool], most_s: float) -> None:
         """One worker with ``plan``, until it dies, all is ``done`` or the time is over."""
@@ -135,7 +137,7 @@ class Household:
         while True:
             self.step()
             try:
-                urlopen(f"{self._stack.camera_url}/health", timeout=5).close()
+                urlopen(f"{self.stack.camera_url}/health", timeout=5).close()
                 return
             except (URLError, OSError):
                 if time.monotonic() > end:
@@ -155,9 +157,9 @@ class Household:
         self._run(program, plan, due_s)
 
     def _run(self, program: str, plan: Plan, due_s: float) -> int:
-        directory = self._stack.directory
+        directory = self.stack.directory
         last_words = directory / f"died-{next(self._numbers)}"
-        more = {"catalog": str(directory / "catalog.sqlite"), "port": self._stack.port}
+        more = {"catalog": str(directory / "catalog.sqlite"), "port": self.stack.port}
         pid = self._nursery.start(
             program, plan, self.environment, directory / f"{program}.log",
             last_words=str(last_words), root=str(directory), **(more if program == "camera" else {}),
@@ -180,13 +182,13 @@ class Household:
             elif self.deadly or status:
                 self.wrong.append(f"a {process.program} ended with {status}: see its log")
 
-    def _stop(self, pids: Sequence[int]) -> None:
+    def _stop(self, pids: Sequence[int], by: Signals = SIGTERM) -> None:
         for pid in pids:
-            self._nursery.signal(pid, SIGTERM)
+            self._nursery.signal(pid, by)
         end = time.monotonic() + _PATIENCE_S
         while any(pid in self._living for pid in pids):
             self._bury()
             if time.monotonic() > end:
-                self.wrong.append("a process does not stop on SIGTERM")
+                self.wrong.append(f"a process does not stop on {by.name}")
                 return
             time.sleep(0.02)

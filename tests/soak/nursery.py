@@ -50,6 +50,7 @@ class Nursery:
             text=True,
             start_new_session=True,
         )
+        self.marker = marker
         self._started: queue.Queue[int] = queue.Queue()
         self.ended: dict[int, int] = {}
         """Exit statuses by process id, negative for signals; taken out by whoever knows them."""

@@ -17,7 +17,7 @@ import time
 import uuid
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import ExitStack, contextmanager
+from contextlib import AbstractContextManager, ExitStack, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from random import Random
@@ -37,7 +37,7 @@ _BACKLOG = 6
 
 _STEP_S = 0.02
 _LOOK_EVERY_S = 0.25
-_NUDGE_AFTER_S = 5
+_NUDGE_AFTER_S = 3
 _DRAINS_S = 300
 _FULL_KILLS = 150
 """On one stack; from so many on every point must have been reached."""
@@ -72,11 +72,9 @@ def nursery() -> Iterator[Nursery]:
         raise RuntimeError(f"processes are left: {left}")
 
 
-def soak(stack: Stack, processes: Nursery, traffic: Traffic, *, kills: int, workers: int, dice: Random,
-         say: Say) -> Report:  # fmt: skip
+def soak(household: Household, traffic: Traffic, kills: int, say: Say) -> Report:
     """Kill ``kills`` times or a few more, let it settle, and look at everything."""
-    began = time.monotonic()
-    household = Household(stack, processes, workers, dice)
+    began, stack = time.monotonic(), household.stack
     household.wait_for_camera()
     looked_s = 0.0
     while household.kills.total() < kills:
@@ -92,21 +90,22 @@ def soak(stack: Stack, processes: Nursery, traffic: Traffic, *, kills: int, work
             say(f"{stack.name}: {household.kills.total()} of {kills} kills, {len(traffic.asked)} requests")
         time.sleep(_STEP_S)
     household.calm_down()
-    wrong = _settle(stack, household, traffic, say)
-    household.close()
+    wrong = _settle(household, traffic, say)
+    household.stop_workers()
     household.wait_for_camera()
-    say(f"{stack.name}: looking at {len(traffic.asked)} clips")
+    say(f"{stack.name}: looking at {len(traffic.asked)} requests")
     findings = check(stack, traffic.asked)
-    household.end()
     wrong += household.wrong + findings.wrong
     if kills >= _FULL_KILLS:
         wrong += [f"nothing died at {point}" for point in household.missed]
     kinds = Counter(one.kind for one in traffic.asked)
-    return Report(stack.name, household.kills, kinds, traffic.sent, findings, time.monotonic() - began, wrong)
+    spent_s = time.monotonic() - began
+    return Report(stack.name, household.kills, kinds, traffic.sent, findings, spent_s, wrong)
 
 
-def _settle(stack: Stack, household: Household, traffic: Traffic, say: Say) -> list[str]:
+def _settle(household: Household, traffic: Traffic, say: Say) -> list[str]:
     """Wait until nothing is to be done any more; what is wrong if that never comes."""
+    stack = household.stack
     end = time.monotonic() + _DRAINS_S
     while (depth := stack.depth()) or traffic.waiting:
         if time.monotonic() > end:
@@ -131,40 +130,32 @@ def _marked(mark: bytes) -> Iterator[int]:
 
 def soak_all(
     names: Sequence[str], directory: Path, seed: str, kills: int, workers: int, say: Say
-) -> list[Report]:
+) -> Iterator[Report]:
     """Each stack gets its share of the kills."""
     say("making footage")
     recordings = make_footage(directory / "footage")
-    reports = []
     with ExitStack() as opened:
         processes = opened.enter_context(nursery())
         servers = opened.enter_context(aws_servers(directory / "servers")) if "aws" in names else {}
 
-        @contextmanager
-        def build(name: str, part: str, most_receives: int) -> Iterator[Stack]:
+        def build(name: str, part: str, most_receives: int) -> AbstractContextManager[Stack]:
             path = directory / f"{name}-{part}"
-            made = (
-                aws_shaped(path, servers, most_receives=most_receives)
-                if name == "aws"
-                else one_machine(path, most_receives=most_receives)
-            )
-            with made as stack:
-                store_all(stack, recordings)
-                yield stack
+            if name == "aws":
+                return aws_shaped(path, servers, most_receives=most_receives)
+            return one_machine(path, most_receives=most_receives)
 
         for number, name in enumerate(names):
             share = kills * (number + 1) // len(names) - kills * number // len(names)
+            dice = Random(f"{seed}:{name}")
             with build(name, "main", MOST_RECEIVES) as stack:
-                traffic = Traffic(stack, recordings, f"{seed}:{name}")
-                dice = Random(f"{seed}:{name}")
-                reports.append(
-                    soak(stack, processes, traffic, kills=share, workers=workers, dice=dice, say=say)
-                )
+                store_all(stack, recordings)
+                with Household(stack, processes, workers, dice) as household:
+                    report = soak(household, Traffic(stack, recordings, f"{seed}:{name}"), share, say)
             say(f"{name}: messages that die without a word")
             with build(name, "deaths", deaths.MOST_RECEIVES) as stack:
-                report = reports[-1]
+                store_all(stack, recordings)
                 report.wrong += deaths.die_and_return(stack, processes, recordings, report.kills)
-    return reports
+            yield report
 
 
 def _print(reports: Sequence[Report], seed: str) -> None:
@@ -215,7 +206,7 @@ def main() -> int:
             directory = options.keep
         else:
             directory = Path(opened.enter_context(tempfile.TemporaryDirectory(prefix="soak-")))
-        reports = soak_all(names, directory, options.seed, options.kills, options.jobs, say)
+        reports = list(soak_all(names, directory, options.seed, options.kills, options.jobs, say))
     _print(reports, options.seed)
     return 1 if any(one.wrong for one in reports) else 0
 

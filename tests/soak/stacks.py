@@ -25,7 +25,7 @@ from clipline.settings import Settings, load_settings, local_settings
 from clipline.wiring import Application, application
 
 CAMERA, ALIAS = "1111111111111", "pier"
-RETRY_LIMIT_S = 20
+RETRY_LIMIT_S = 12
 """How long recordings are waited for: one that comes, comes well before."""
 WIDTHS = (160, 300)
 _LOOKS_S = 30  # longer than SQS hides a dead letter

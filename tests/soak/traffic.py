@@ -95,7 +95,7 @@ class Traffic:
                 interval = Interval(begins_ms, begins_ms + dice.randrange(1000, 3000))
                 # The camera is known before its recording is.
                 self._stack.announce_camera(camera_id, camera_id)
-                self._later(dice.uniform(0.5, 5), self._store_late, camera_id, recordings[0])
+                self._later(dice.uniform(0.5, 4), self._store_late, camera_id, recordings[0])
             case "never":
                 interval = Interval(now_ms - 3000, now_ms - 1000)
             case "old":
