@@ -77,9 +77,9 @@ simulate: $(VENV)/.clipline-dev ## Run N histories with failing services; SEED=,
 	@PYTHONPATH=tests $(BIN)/python -m simulation.run -n $(or $(N),2000) --jobs $(or $(JOBS),2) \
 	  $(if $(SEED),--seed $(SEED)) $(if $(ONLY),--only $(ONLY)) $(ARGS)
 
-soak: $(VENV)/.clipline-dev $(MINISTACK) ## Kill workers and the camera service KILLS times; SEED=, STACK=one-machine or aws
-	@PYTHONPATH=tests $(BIN)/python -m soak.run --kills $(or $(KILLS),60) --stack $(or $(STACK),both) \
-	  $(if $(SEED),--seed $(SEED)) $(ARGS)
+soak: $(VENV)/.clipline-dev $(MINISTACK) ## Kill workers and servers KILLS times; SEED=, STACK=one-machine or aws, JOBS=3 workers
+	@PYTHONPATH=tests $(BIN)/python -m soak.run --kills $(or $(KILLS),300) --jobs $(or $(JOBS),3) \
+	  $(if $(SEED),--seed $(SEED)) $(if $(STACK),--stack $(STACK)) $(ARGS)
 
 safeguards: $(VENV)/.clipline-dev $(MINISTACK) ## Delete each safeguard in turn and see a test fail
 	@PYTHONPATH=tests $(BIN)/python -m safeguards.run $(ARGS)

@@ -1,246 +1,214 @@
-"""Workers and the camera service are killed, over and over, while requests come in; nothing may be lost.
+"""Real workers and a real camera service, killed by the hundred at named points and at random.
 
-make soak KILLS=300 SEED=1                     # half of them on each stack
-make soak KILLS=20 STACK=one-machine
+    make soak KILLS=300 SEED=1
+    make soak KILLS=50 STACK=aws
+
+Requests of all kinds keep coming meanwhile. Afterwards everything is looked at: nothing may be lost, doubled
+or left over. A seed draws the requests, the points and their order; when a process gets there is up to the
+machine, so that two runs are alike and not the same.
 """
 
 from __future__ import annotations
 
 import argparse
-import json
-import os
-import signal
-import socket
-import subprocess
 import sys
 import tempfile
 import time
 import uuid
 from collections import Counter
-from collections.abc import Mapping
-from contextlib import ExitStack
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import AbstractContextManager, ExitStack, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from random import Random
 
-from soak.check import WIDTHS, violations
-from soak.orders import Archive, Order
-from soak.stacks import Stack, drained, stack
+from soak import deaths
+from soak.household import MARKER, Household
+from soak.invariant import Findings, check
+from soak.nursery import Nursery
+from soak.stacks import NAMES, Stack, aws_servers, aws_shaped, one_machine
+from soak.traffic import LEADS_TO, Traffic, make_footage, store_all
 
-from clipline.camera_service.catalog import Catalog
+MOST_RECEIVES = 50
+"""So many that kills alone never make a message die."""
 
-ROOT = Path(__file__).parents[2]
-STACKS = ("one-machine", "aws")
-_METHODS = (
-    "ledger.read", "ledger.write", "destination.put_file", "queue.send", "queue.delete", "queue.dead_letter",
-    "camera_api.alias", "camera_api.recordings", "camera_api.put_clip", "notifier.publish",
-)  # fmt: skip
-_STAGES = ("index", "fetch", "encode", "write", "verify", "thumbnails", "store")
-POINTS = (
-    *(f"{method} {when}" for method in _METHODS for when in ("before", "after")),
-    "destination.put_file amid",
-    *(f"stage.{name} before" for name in _STAGES),
-)
-RANDOM, SERVICE = "at random", "camera service"
-IN_PROGRESS = 6
-PATIENCE_S = 20
-"""A worker whose point does not come is killed after that."""
-MOST_RECEIVES = 100
-DRAIN_S = 240
+_BACKLOG = 6
+"""Messages that wait or are worked on, while more are sent."""
+
+_STEP_S = 0.02
+_LOOK_EVERY_S = 0.25
+_NUDGE_AFTER_S = 3
+_DRAINS_S = 300
+_FULL_KILLS = 150
+"""On one stack; from so many on every point must have been reached."""
+
+_ROOT = Path(__file__).parents[2]
+
+Say = Callable[[str], None]
 
 
 @dataclass
-class Soak:
-    """One stack, and what happened on it."""
+class Report:
+    """What happened on one stack."""
 
-    stack: Stack
-    directory: Path
-    dice: Random
-    jobs: int
-    marker: str = field(default_factory=lambda: f"soak-{uuid.uuid4().hex}")
-    kills: Counter[str] = field(default_factory=Counter)
-    orders: list[Order] = field(default_factory=list)
+    stack: str
+    kills: Counter[str]
+    kinds: Counter[str]
+    sent: int
+    """Messages."""
+    findings: Findings
+    spent_s: float
+    wrong: list[str] = field(default_factory=list)
 
-    def __post_init__(self) -> None:
-        self.work = self.directory / "work"
-        self.work.mkdir()
-        self._log = self.directory / "points"
-        self._log.touch()
-        self.catalog = Catalog(self.directory / "catalog.sqlite")
-        self.archive = Archive(self.stack, self.catalog, self.directory)
-        with socket.create_server(("127.0.0.1", 0)) as free:
-            self._port = free.getsockname()[1]
-        self._workers: dict[subprocess.Popen[bytes], tuple[str, float]] = {}
-        self._points = list(POINTS)
 
-    def run(self, kills: int, progress: str) -> None:
-        """Until there were ``kills``; then without any until nothing is left to do."""
-        self._service = self._start_service()
-        next_service, told = time.monotonic() + 5, 0.0
+@contextmanager
+def nursery() -> Iterator[Nursery]:
+    """A nursery, after which no process of it is left, nor any that those had started."""
+    mark = uuid.uuid4().hex
+    with Nursery({MARKER: mark}, [str(_ROOT / "src"), str(_ROOT / "tests")]) as opened:
+        yield opened
+    left = list(_marked(f"{MARKER}={mark}".encode()))
+    if left:
+        raise RuntimeError(f"processes are left: {left}")
+
+
+def soak(household: Household, traffic: Traffic, kills: int, say: Say) -> Report:
+    """Kill ``kills`` times or a few more, let it settle, and look at everything."""
+    began, stack = time.monotonic(), household.stack
+    household.wait_for_camera()
+    looked_s = 0.0
+    while household.kills.total() < kills:
+        household.step()
+        traffic.step()
+        now = time.monotonic()
+        if now - looked_s >= _LOOK_EVERY_S:
+            looked_s = now
+            for point in household.overdue(_NUDGE_AFTER_S):
+                traffic.ask(LEADS_TO.get(point.partition(" ")[0], "plain"))
+            if stack.depth() + traffic.waiting < _BACKLOG:
+                traffic.ask()
+            say(f"{stack.name}: {household.kills.total()} of {kills} kills, {len(traffic.asked)} requests")
+        time.sleep(_STEP_S)
+    household.calm_down()
+    wrong = _settle(household, traffic, say)
+    household.stop_workers()
+    household.wait_for_camera()
+    say(f"{stack.name}: looking at {len(traffic.asked)} requests")
+    findings = check(stack, traffic.asked)
+    wrong += household.wrong + findings.wrong
+    if kills >= _FULL_KILLS:
+        wrong += [f"nothing died at {point}" for point in household.missed]
+    kinds = Counter(one.kind for one in traffic.asked)
+    spent_s = time.monotonic() - began
+    return Report(stack.name, household.kills, kinds, traffic.sent, findings, spent_s, wrong)
+
+
+def _settle(household: Household, traffic: Traffic, say: Say) -> list[str]:
+    """Wait until nothing is to be done any more; what is wrong if that never comes."""
+    stack = household.stack
+    end = time.monotonic() + _DRAINS_S
+    while (depth := stack.depth()) or traffic.waiting:
+        if time.monotonic() > end:
+            return [f"{depth} messages are still there after {_DRAINS_S} s"]
+        say(f"{stack.name}: {depth} messages to go")
+        end_of_step = time.monotonic() + _LOOK_EVERY_S
+        while time.monotonic() < end_of_step:
+            household.step()
+            traffic.step()
+            time.sleep(_STEP_S)
+    return []
+
+
+def _marked(mark: bytes) -> Iterator[int]:
+    for path in Path("/proc").glob("[0-9]*/environ"):
         try:
-            while self.kills.total() < kills:
-                while len(self._workers) < self.jobs:
-                    self._start_worker()
-                if self.stack.left() < IN_PROGRESS:
-                    self._ask()
-                self.archive.come_true()
-                self._reap()
-                if time.monotonic() >= next_service:
-                    self._kill_service()
-                    next_service = time.monotonic() + self.dice.uniform(8, 25)
-                if time.monotonic() - told > 1:
-                    told = time.monotonic()
-                    print(
-                        f"\r{progress}: {self.kills.total()} of {kills} kills, {len(self.orders)} requests ",
-                        end="", file=sys.stderr, flush=True,
-                    )  # fmt: skip
-                time.sleep(0.02)
-            self._drain()
-        finally:
-            for process in (*self._workers, self._service):
-                process.kill()
-                process.wait()
-            self.catalog.close()
+            if mark in path.read_bytes().split(b"\0"):
+                yield int(path.parent.name)
+        except OSError:  # it is another user's, or ended just now
+            continue
 
-    def _drain(self) -> None:
-        for process in self._workers:
-            process.kill()
-            process.wait()
-        self._workers.clear()
-        for _ in range(self.jobs):
-            self._start_worker(calm=True)
-        end = time.monotonic() + 10
-        while time.monotonic() < end:  # the last late recordings
-            self.archive.come_true()
-            time.sleep(0.1)
-        is_drained = drained(self.stack, DRAIN_S)
-        for process in self._workers:
-            process.send_signal(signal.SIGTERM)
-        for process in self._workers:
-            assert process.wait(60) == 0, "a worker does not stop"
-        self._workers.clear()
-        assert is_drained, f"{self.stack.left()} messages are still there after {DRAIN_S} s"
-        # A worker that starts sweeps up after those that were killed; it was started before the last kill's
-        # lock was gone, perhaps.
-        self._start_worker(calm=True)
-        time.sleep(3)
-        (last,) = self._workers
-        last.send_signal(signal.SIGTERM)
-        assert last.wait(60) == 0
-        self._workers.clear()
 
-    def found(self) -> list[str]:
-        """What is wrong, after the run."""
-        with Catalog(self.directory / "catalog.sqlite") as catalog:
-            return violations(self.stack, catalog, self.orders, self.work, self.marker)
+def soak_all(
+    names: Sequence[str], directory: Path, seed: str, kills: int, workers: int, say: Say
+) -> Iterator[Report]:
+    """Each stack gets its share of the kills."""
+    say("making footage")
+    recordings = make_footage(directory / "footage")
+    with ExitStack() as opened:
+        processes = opened.enter_context(nursery())
+        servers = opened.enter_context(aws_servers(directory / "servers")) if "aws" in names else {}
 
-    def _ask(self) -> None:
-        order = self.archive.order(len(self.orders), self.dice)
-        self.orders.append(order)
-        for body in order.bodies:
-            self.stack.queue.send(body)
+        def build(name: str, part: str, most_receives: int) -> AbstractContextManager[Stack]:
+            path = directory / f"{name}-{part}"
+            if name == "aws":
+                return aws_shaped(path, servers, most_receives=most_receives)
+            return one_machine(path, most_receives=most_receives)
 
-    def _environment(self) -> Mapping[str, str]:
-        # Whatever a worker starts inherits the paths, and so the marker.
-        paths = [str(ROOT / "src"), str(ROOT / "tests"), f"/nowhere/{self.marker}"]
-        kept = {name: value for name, value in os.environ.items() if not name.startswith("AWS_")}
-        return {
-            **kept,
-            **self.stack.environment(),
-            "PYTHONPATH": os.pathsep.join(paths),
-            "CAM_SERVICES_URL": f"http://127.0.0.1:{self._port}",
-            "CLIP_DOWNLOAD_DEST": str(self.work),
-            "RECORDING_KEY": "{name}",
-            "THUMBNAIL_SIZES": " ".join(map(str, WIDTHS)),
-            "SQS_TIMEOUT": "1",
-            "SQS_RETRY_LIMIT": "600",
-            "OUT_OF_RANGE_LIMIT": "0",
-            "MAX_RECEIVE_COUNT": str(MOST_RECEIVES),
-            "WORKER_CONCURRENCY": "2",
-            "LOG_LEVEL": "error",
-        }
+        for number, name in enumerate(names):
+            share = kills * (number + 1) // len(names) - kills * number // len(names)
+            dice = Random(f"{seed}:{name}")
+            with build(name, "main", MOST_RECEIVES) as stack:
+                store_all(stack, recordings)
+                with Household(stack, processes, workers, dice) as household:
+                    report = soak(household, Traffic(stack, recordings, f"{seed}:{name}"), share, say)
+            say(f"{name}: messages that die without a word")
+            with build(name, "deaths", deaths.MOST_RECEIVES) as stack:
+                store_all(stack, recordings)
+                report.wrong += deaths.die_and_return(stack, processes, recordings, report.kills)
+            yield report
 
-    def _start_service(self) -> subprocess.Popen[bytes]:
-        command = [
-            sys.executable,
-            "-m",
-            "soak.camera_service",
-            str(self.directory / "catalog.sqlite"),
-            str(self._port),
-        ]
-        return subprocess.Popen(command, env=self._environment())
 
-    def _kill_service(self) -> None:
-        self._service.kill()
-        self._service.wait()
-        self.kills[SERVICE] += 1
-        self._service = self._start_service()
-
-    def _start_worker(self, *, calm: bool = False) -> None:
-        """One that kills itself at the next point, or is killed at random."""
-        chosen, patience_s = RANDOM, self.dice.uniform(2, 8)
-        if calm:
-            patience_s = 1e9
-        elif self.dice.random() < 0.75:
-            chosen, patience_s = self._points.pop(0), PATIENCE_S
-            self._points.append(chosen)
-        point, _, when = chosen.partition(" ")
-        plan = {
-            "point": None if chosen == RANDOM else point,
-            "when": when,
-            "nth": self.dice.choice((1, 1, 2, 3)),
-            "log": str(self._log),
-        }
-        environment = {**self._environment(), "ISOLATION": self.dice.choice(("on", "off"))}
-        with (self.directory / "workers.log").open("ab") as log:
-            process = subprocess.Popen(
-                [sys.executable, "-m", "soak.worker", json.dumps(plan)], env=environment, stderr=log
-            )
-        self._workers[process] = chosen, time.monotonic() + patience_s
-
-    def _reap(self) -> None:
-        for process, (chosen, until) in list(self._workers.items()):
-            if process.poll() is None and time.monotonic() < until:
-                continue
-            if process.poll() is None:
-                chosen = RANDOM
-                process.kill()
-            assert process.wait() == -signal.SIGKILL, f"a worker ended with {process.returncode}"
-            self.kills[chosen] += 1
-            del self._workers[process]
+def _print(reports: Sequence[Report], seed: str) -> None:
+    for title, counters in (
+        ("kills", [one.kills for one in reports]),
+        ("requests", [one.kinds for one in reports]),
+        ("final statuses", [one.findings.statuses for one in reports]),
+    ):
+        print(f"\n{title:32}" + "".join(f"{one.stack:>14}" for one in reports))
+        for name in sorted(set().union(*counters)):
+            print(f"  {name:30}" + "".join(f"{counter[name]:14}" for counter in counters))
+        print(f"  {'in all':30}" + "".join(f"{counter.total():14}" for counter in counters))
+    print()
+    for name, values in (
+        ("messages sent", [one.sent for one in reports]),
+        ("notifications", [one.findings.notifications for one in reports]),
+        ("of them repeats", [one.findings.repeats for one in reports]),
+        ("repeated dead letters", [one.findings.letter_repeats for one in reports]),
+        ("frames read", [one.findings.frames for one in reports]),
+        ("seconds", [round(one.spent_s) for one in reports]),
+    ):
+        print(f"{name:32}" + "".join(f"{value:14}" for value in values))
+    wrong = [f"{one.stack}: {what}" for one in reports for what in one.wrong]
+    print("".join(f"\n    ! {what}" for what in wrong))
+    print(f"seed {seed}: {sum(one.kills.total() for one in reports)} kills, {len(wrong)} things are wrong")
 
 
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
-    parser.add_argument("--kills", type=int, default=60)
+    parser.add_argument("--kills", type=int, default=300, help="of all processes on all stacks")
     parser.add_argument("--seed", default="20180916")
-    parser.add_argument("--stack", choices=(*STACKS, "both"), default="both")
+    parser.add_argument("--stack", choices=[*NAMES, "both"], default="both")
     parser.add_argument("--jobs", type=int, default=3, help="workers at a time")
+    parser.add_argument("--keep", type=Path, help="make everything in this new directory, and leave it there")
     options = parser.parse_args()
-    names = STACKS if options.stack == "both" else (options.stack,)
-    began, total, wrong = time.monotonic(), Counter[str](), 0
-    for name in names:
-        with ExitStack() as held:
-            directory = Path(held.enter_context(tempfile.TemporaryDirectory(prefix="soak-")))
-            one = held.enter_context(stack(name, directory / "stack", MOST_RECEIVES))
-            soak = Soak(one, directory, Random(f"{options.seed}:{name}"), options.jobs)
-            soak.run(options.kills // len(names), name)
-            found = soak.found()
-            wrong += len(found)
-            total += soak.kills
-            print(
-                f"\n{name}: {soak.kills.total()} kills, {len(soak.orders)} requests, {len(found)} violations"
-            )
-            print(*(f"    ! {what}" for what in found), sep="\n")
-            kinds = Counter(order.kind for order in soak.orders)
-            print("requests: " + ", ".join(f"{kind} {count}" for kind, count in kinds.most_common()))
-            for point, count in sorted(soak.kills.items()):
-                print(f"    {point:32}{count:5}")
-            if missed := set(POINTS) - set(soak.kills):
-                print(f"not killed at: {', '.join(sorted(missed))}")
-    spent_s = time.monotonic() - began
-    print(f"seed {options.seed}: {total.total()} kills, {wrong} violations, {spent_s:.0f} s")
-    return 1 if wrong else 0
+    names = NAMES if options.stack == "both" else (options.stack,)
+    told_s = 0.0
+
+    def say(text: str) -> None:
+        nonlocal told_s
+        if time.monotonic() - told_s >= 1:
+            told_s = time.monotonic()
+            print(f"\r{text:79}", end="", file=sys.stderr, flush=True)
+
+    with ExitStack() as opened:
+        if options.keep:
+            options.keep.mkdir()
+            directory = options.keep
+        else:
+            directory = Path(opened.enter_context(tempfile.TemporaryDirectory(prefix="soak-")))
+        reports = list(soak_all(names, directory, options.seed, options.kills, options.jobs, say))
+    _print(reports, options.seed)
+    return 1 if any(one.wrong for one in reports) else 0
 
 
 if __name__ == "__main__":

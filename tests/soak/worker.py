@@ -1,104 +1,109 @@
-"""``python -m soak.worker PLAN``: a worker as ``clipline worker`` runs it, that kills itself at one point.
-
-PLAN is JSON: ``point`` is "part.method" of a service, "stage.NAME" or null for none; ``when`` is before, amid
-or after; ``nth`` says at which of its calls; ``log`` is the file in which the point is noted.
-"""
+"""`clipline worker` with points at which it dies, and impatient: what failed comes back after seconds."""
 
 from __future__ import annotations
 
-import itertools
-import json
 import os
 import signal
-import sys
-import threading
-from dataclasses import fields, replace
+import time
+from contextlib import contextmanager
+from dataclasses import replace
+from pathlib import Path
 from typing import Any
+
+from soak.points import Killer, Plan, Watched
 
 from clipline.entrypoints.log import log_handled, make_logger
 from clipline.entrypoints.worker import Worker, stop_on_signals
 from clipline.pipeline.generate import ClipGenerator
-from clipline.pipeline.observation import Stage
 from clipline.settings import load_settings
-from clipline.wiring import application, options
+from clipline.wiring import Application, application, options
 
-VISIBILITY_S = 4
-_AMID_S = 0.003
+VISIBILITY_S = 3
+_MOST_PAUSE_S = 2
+"""Before a message that failed comes back: real workers wait up to five minutes, a soak can't."""
 
-
-class Killer:
-    """Ends this process by SIGKILL at the point of the plan."""
-
-    def __init__(self, plan: dict[str, Any]) -> None:
-        self._plan = plan
-        self._calls = itertools.count(1)
-
-    def is_for(self, point: str) -> bool:
-        return self._plan["point"] == point
-
-    def due(self) -> bool:
-        return next(self._calls) == self._plan["nth"]
-
-    def kill(self) -> None:
-        line = f"{self._plan['point']} {self._plan['when']}\n".encode()
-        descriptor = os.open(self._plan["log"], os.O_WRONLY | os.O_CREAT | os.O_APPEND)
-        os.write(descriptor, line)
-        os.kill(os.getpid(), signal.SIGKILL)
-
-    @property
-    def when(self) -> str:
-        return str(self._plan["when"])
+_HELD_UP_S = 1.5
 
 
-class Deadly:
-    """Hands every call on to ``real``; at the point of the plan that is the last one."""
-
-    def __init__(self, real: object, part: str, killer: Killer) -> None:
-        self._real, self._part, self._killer = real, part, killer
-
-    def __getattr__(self, name: str) -> Any:
-        attribute = getattr(self._real, name)
-        if not self._killer.is_for(f"{self._part}.{name}"):
-            return attribute
-
-        def call(*arguments: Any, **named: Any) -> Any:
-            due = self._killer.due()
-            if due and self._killer.when == "before":
-                self._killer.kill()
-            if due and self._killer.when == "amid":
-                threading.Timer(_AMID_S, self._killer.kill).start()
-            answer = attribute(*arguments, **named)
-            if due:
-                self._killer.kill()
-            return answer
-
-        return call
-
-
-def main(plan: dict[str, Any]) -> None:
+def work(plan: Plan, last_words: Path, root: Path) -> None:
+    """Handle messages until SIGTERM; the settings are the environment's."""
     settings = load_settings(None)
     logger = make_logger(settings.log_level)
-    killer = Killer(plan)
-
-    def observe(stage: Stage) -> None:
-        if stage.duration_ms is None and killer.is_for(f"stage.{stage.name}") and killer.due():
-            killer.kill()
-
-    with stop_on_signals() as stop, application(settings, serves=True) as app:
-        parts = {
-            one.name: Deadly(getattr(app.services, one.name), one.name, killer)
-            for one in fields(app.services)
-        }
-        services = replace(app.services, **parts)
-        generator = ClipGenerator(services, options(settings))
-        app = replace(app, services=services, generator=generator)
+    with stop_on_signals() as stop, application(settings) as app:
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, [signal.SIGTERM])
+        killer = Killer(plan, last_words, root)
+        watched = _watched(app, killer)
+        logger.info("worker started", extra={"pid": os.getpid(), "plan": plan.point, "nth": plan.nth})
         Worker(
-            app,
-            lambda handled: log_handled(logger, handled, None),
-            observe=observe,
+            watched,
+            lambda handled: log_handled(logger, handled),
+            observe=killer.passes_observed,
             visibility_s=VISIBILITY_S,
         ).run(stop)
+        logger.info("worker stopped", extra={"pid": os.getpid()})
 
 
-if __name__ == "__main__":
-    main(json.loads(sys.argv[1]))
+def _watched(app: Application, killer: Killer) -> Application:
+    def watch(target: Any, service: str) -> Any:
+        return Watched(target, killer, lambda method, _: f"{service}.{method}")
+
+    real = app.services
+    services = replace(
+        real,
+        camera_api=watch(real.camera_api, "camera"),
+        destination=Watched(real.destination, killer, _store_call),
+        queue=watch(_Impatient(real.queue), "queue"),
+        notifier=watch(real.notifier, "notifier"),
+        ledger=Watched(real.ledger, killer, _LedgerCalls()),
+        engine=_HeldUp(real.engine) if killer.wants("queue.change_visibility") else real.engine,
+    )
+    generator = ClipGenerator(services, options(app.settings))
+    return Application(generator, services, watch(app.dead_letters, "letters"), app.settings)
+
+
+def _store_call(method: str, arguments: tuple[Any, ...]) -> str:
+    if method != "put_file":
+        return f"store.{method}"
+    return "store.clip" if arguments[0].endswith(".mp4") else "store.thumbnail"
+
+
+class _LedgerCalls:
+    """Tells a claim from a decision: a claim has an owner that nobody had seen before."""
+
+    def __init__(self) -> None:
+        self._owners: set[str] = {""}
+
+    def __call__(self, method: str, arguments: tuple[Any, ...]) -> str:
+        if method != "write":
+            return f"ledger.{method}"
+        owner = arguments[0].owner
+        if owner in self._owners:
+            return "ledger.decision"
+        self._owners.add(owner)
+        return "ledger.claim"
+
+
+class _Impatient:
+    def __init__(self, queue: Any) -> None:
+        self._queue = queue
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._queue, name)
+
+    def change_visibility(self, message: Any, visibility_s: int) -> None:
+        # A message that is being worked on is hidden for VISIBILITY_S, one that is given back for longer.
+        seconds = visibility_s if visibility_s <= VISIBILITY_S else _MOST_PAUSE_S
+        self._queue.change_visibility(message, seconds)
+
+
+class _HeldUp:
+    """An engine that takes its time, so that the worker has to keep the message hidden."""
+
+    def __init__(self, engine: Any) -> None:
+        self._engine = engine
+
+    @contextmanager
+    def prepare(self, job: Any, stopwatch: Any) -> Any:
+        time.sleep(_HELD_UP_S)
+        with self._engine.prepare(job, stopwatch) as planned:
+            yield planned

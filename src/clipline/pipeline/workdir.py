@@ -7,50 +7,61 @@ import os
 import shutil
 import tempfile
 from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 _PREFIX = "clipline-job-"
-_LOCK = "lock"
+_OPEN = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
 
 
 @contextmanager
 def job_directory(root: Path) -> Iterator[Path]:
     """A new directory under ``root``, gone when the block ends.
 
-    From when its lock file appears until it is gone, the job holds the lock, so that ``sweep`` can
-    tell it from one whose process was killed.
+    The job holds a lock on the directory itself, so that ``sweep`` can tell it from one whose process was
+    killed: at whatever moment, since nothing but the directory has to be there for that.
     """
     root.mkdir(parents=True, exist_ok=True)
-    with ExitStack() as held, tempfile.TemporaryDirectory(prefix=_PREFIX, dir=root) as name:
-        directory = Path(name)
-        # Under its final name the file is never seen without its lock, not even for an instant.
-        unlocked = directory / f"{_LOCK}.new"
-        descriptor = os.open(unlocked, os.O_CREAT | os.O_RDWR | os.O_CLOEXEC, 0o600)
-        held.callback(os.close, descriptor)
-        fcntl.flock(descriptor, fcntl.LOCK_EX)
-        unlocked.rename(directory / _LOCK)
+    directory, descriptor = _new_locked(root)
+    try:
         yield directory
+    finally:
+        try:
+            with suppress(FileNotFoundError):  # the job may have removed it
+                shutil.rmtree(directory)
+        finally:
+            os.close(descriptor)
 
 
 def sweep(root: Path) -> int:
     """Remove the directories of dead jobs under ``root``; returns how many. Nothing else is touched."""
     removed = 0
     for directory in root.glob(f"{_PREFIX}*"):
-        if directory.is_symlink():
-            continue
         try:
-            descriptor = os.open(directory / _LOCK, os.O_RDWR | os.O_CLOEXEC)
-        except OSError:  # just being made, or being removed by its own job
+            descriptor = os.open(directory, _OPEN)
+        except OSError:  # removed by its own job just now, or no directory
             continue
         try:
             fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError:
-            continue
-        else:
-            if os.fstat(descriptor).st_nlink:  # else its own job has removed it meanwhile
+            if directory.exists():  # else its own job has removed it meanwhile
                 shutil.rmtree(directory, ignore_errors=True)
                 removed += 1
+        except BlockingIOError:  # its job lives
+            continue
         finally:
             os.close(descriptor)
     return removed
+
+
+def _new_locked(root: Path) -> tuple[Path, int]:
+    """A new directory and the descriptor that holds its lock."""
+    while True:
+        directory = Path(tempfile.mkdtemp(prefix=_PREFIX, dir=root))
+        try:
+            descriptor = os.open(directory, _OPEN)
+        except FileNotFoundError:  # a sweep came between the two calls
+            continue
+        fcntl.flock(descriptor, fcntl.LOCK_EX)
+        if directory.exists():
+            return directory, descriptor
+        os.close(descriptor)
