@@ -31,7 +31,11 @@ from clipline.media.stopwatch import Stopwatch
 
 WITHIN = Interval(START_MS + 300, START_MS + 1_500)
 TEMPLATE = "media.hostile_template"
-SECRETS = {"AWS_SECRET_ACCESS_KEY": "secret-1", "CAM_SERVICES_TOKEN": "secret-2", "HOME": "/root"}
+SECRETS = {
+    "AWS_SECRET_ACCESS_KEY": "secret-1",  # pragma: allowlist secret
+    "CAM_SERVICES_TOKEN": "secret-2",
+    "HOME": "/root",
+}
 PATIENCE_S = 60
 
 
