@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import os
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from fractions import Fraction
 from pathlib import Path
@@ -24,6 +25,15 @@ HEVC = replace(PLAIN, encoder="libx265", preset="ultrafast", options=(("x265-par
 WITHIN_A_GROUP = Interval(START_MS + 300, START_MS + 800)
 """Nothing of it can be copied."""
 Change = Callable[[list[bytes]], dict[int, bytes]]
+
+
+@pytest.fixture(autouse=True)
+def one_processor() -> Iterator[None]:
+    """FFmpeg's threads, of which there are as many as processors, may tell of damage too late."""
+    processors = os.sched_getaffinity(0)
+    os.sched_setaffinity(0, {min(processors)})
+    yield
+    os.sched_setaffinity(0, processors)
 
 
 def changed(recorded: Recorded, change: Change) -> Recorded:
@@ -70,6 +80,20 @@ def test_hevc_whose_damage_the_decoder_finds(tmp_path: Path) -> None:
     damaged = changed(sound, lambda pictures: {2: spoiled(pictures[2])})
     with pytest.raises(UnreadableRecording, match="do not decode"):
         make_clip([damaged], WITHIN_A_GROUP, tmp_path)
+
+
+@pytest.mark.parametrize(
+    "message", ["05 03 010203", "04 05 b5003c0001", "05 c8 010203"], ids=["short", "caption", "cut off"]
+)
+def test_a_broken_message_in_hevc_is_no_damage(message: str, tmp_path: Path) -> None:
+    """Supplemental enhancement information that FFmpeg finds fault with; no picture depends on it."""
+    (sound,) = record(tmp_path, HEVC)
+    unit = bytes([39 << 1, 1]) + bytes.fromhex(message) + b"\x80"
+    told = changed(
+        sound, lambda pictures: {n: join([unit, *split(one, 4)], 4) for n, one in enumerate(pictures)}
+    )
+    clip = make_clip([told], WITHIN_A_GROUP, tmp_path).clip
+    assert [frame.number for frame in show(clip)] == expected_numbers([sound], WITHIN_A_GROUP)
 
 
 def test_a_sample_that_holds_two_pictures(tmp_path: Path) -> None:

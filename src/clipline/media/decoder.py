@@ -12,6 +12,8 @@ import av
 
 from clipline.contract.errors import UnreadableRecording
 from clipline.media.frame_numbers import FrameNumbers
+from clipline.media.hevc import without_messages
+from clipline.media.hevc_video import HevcVideo
 from clipline.media.index import Track
 from clipline.media.parameter_sets import IDR, AvcConfiguration, split_units
 from clipline.media.video import configuration, configuration_record
@@ -41,6 +43,9 @@ def decode(
     if reordered and context.name == "h264":
         # Without it the decoder learns the reorder depth as it goes and drops what comes too late.
         context.options = {**context.options, "strict": "1"}
+    if context.name == "hevc":
+        # Of what is damaged that decoder says nothing otherwise, and shows what happened to be in memory.
+        context.options = {**context.options, "err_detect": "explode"}
     context.thread_type = "AUTO"
     wanted = {track.pts[number]: place for place, number in enumerate(frames)}
     early: dict[int, av.VideoFrame] = {}
@@ -84,9 +89,6 @@ def make_decoder(track: Track, *, max_pixels: int | None = None) -> av.VideoCode
     assert isinstance(context, av.VideoCodecContext)
     context.extradata = configuration_record(track.entry)
     context.options = {"max_pixels": str(max_pixels)}
-    if context.name == "hevc":
-        # Of what is damaged that decoder says nothing otherwise, and shows what happened to be in memory.
-        context.options["err_detect"] = "explode"
     return context
 
 
@@ -108,6 +110,8 @@ def _decode_all(
         data = read(number)
         if number not in asked and number > first and sets.is_disposable(data):
             continue  # nothing is decoded from it, and nobody wants to see it
+        if isinstance(sets, HevcVideo):
+            data = without_messages(data, sets.length_bytes)  # which may be broken, and change no picture
         if numbers is not None and not numbers.follows(*_slices(data, sets.length_bytes)):
             raise UnreadableRecording(
                 f"before the picture at {track.pts[number] * time_base} s one is missing"

@@ -39,6 +39,7 @@ AUD = 35
 
 _SLICES = range(32)
 _SETS = frozenset({VPS, SPS, PPS})
+_MESSAGES = frozenset({39, 40})
 _WITH_PRIOR_PICTURES_FLAG = range(16, 24)
 """Slices whose header has no_output_of_prior_pics_flag (section 7.3.6.1)."""
 
@@ -156,6 +157,13 @@ def without_sets(sample: bytes, length_bytes: int) -> bytes:
     """A sample without the parameter sets in it."""
     units = list(split_units(sample, length_bytes))
     kept = [unit for unit in units if unit_kind(unit) not in _SETS]
+    return join_units(kept, length_bytes) if len(kept) < len(units) else sample
+
+
+def without_messages(sample: bytes, length_bytes: int) -> bytes:
+    """A sample without its supplemental enhancement information."""
+    units = list(split_units(sample, length_bytes))
+    kept = [unit for unit in units if unit_kind(unit) not in _MESSAGES]
     return join_units(kept, length_bytes) if len(kept) < len(units) else sample
 
 
