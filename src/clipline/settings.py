@@ -137,7 +137,7 @@ class Settings(BaseSettings):
         "`on`, `off`, or `auto`: on for `clipline worker`.",
     )
     media_memory_limit_mib: int = Field(
-        2048,
+        4096,
         ge=128,
         le=1_048_576,
         description="MiB of memory that making a clip may take; needs isolation.",

@@ -20,7 +20,7 @@ class MediaLimits:
     output_bytes: int = 4096 * MIB
     """Of the clip; of any other file that is written on the way too, or of the largest recording if that
     is larger, since bytes from afar lie in the spool where they lie in the recording."""
-    memory_bytes: int = 2048 * MIB
+    memory_bytes: int = 4096 * MIB
     """What the process may allocate: private memory it can write to; mapped files are not counted."""
     cpu_s: int = 3600
     """CPU time of all threads."""

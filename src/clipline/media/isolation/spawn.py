@@ -27,7 +27,12 @@ def environment(given: Mapping[str, str]) -> dict[str, str]:
     """What a template gets of the environment ``given``."""
     kept = {name: given[name] for name in _KEPT if name in given}
     path = os.pathsep.join(os.path.abspath(place) for place in sys.path if place)  # noqa: PTH100
-    return kept | {"PYTHONPATH": path, "PYTHONDONTWRITEBYTECODE": "1"}
+    return kept | {
+        "PYTHONPATH": path,
+        "PYTHONDONTWRITEBYTECODE": "1",
+        # Pictures in pages of 2 MiB: a new process asks the kernel for each page of its memory.
+        "GLIBC_TUNABLES": "glibc.malloc.hugetlb=1",
+    }
 
 
 @dataclass(frozen=True)

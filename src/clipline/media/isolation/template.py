@@ -7,7 +7,7 @@ one to say what becomes of it. On the second the template writes the child's pro
 wait status when it has ended; when the worker closes it, the child is killed. When the worker's end of
 DESCRIPTOR is closed, by whatever end of the worker, the template kills its children and ends.
 
-It has one thread, and handles no byte that comes from outside.
+It has one thread when it forks, and handles no byte that comes from outside.
 """
 
 from __future__ import annotations
@@ -24,6 +24,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from clipline.media.isolation import child, kernel, sandbox
+from clipline.media.isolation.warm import warm_up
 from clipline.media.isolation.wire import Channel
 
 _UNHEEDED = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
@@ -43,6 +44,7 @@ def main(descriptor: int) -> None:
         signal.signal(unheeded, signal.SIG_IGN)
     control = socket.socket(fileno=descriptor)
     sandbox.installation()  # works it out
+    warm_up()
     # So that children do not copy every page of the template when they count references.
     gc.collect()
     gc.freeze()
