@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import subprocess
 import sys
@@ -132,6 +133,19 @@ def test_a_sweep_removes_what_was_killed_while_it_was_made_or_removed(
     left = list(tmp_path.iterdir())
     assert len(left) == (event != "os.mkdir")
     assert sweep(tmp_path) == len(left)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_where_directories_cannot_be_locked_jobs_work_and_nothing_is_swept(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(_descriptor: int, _operation: int) -> None:
+        raise OSError(errno.EBADF, os.strerror(errno.EBADF))
+
+    monkeypatch.setattr("fcntl.flock", refuse)
+    with job_directory(tmp_path) as directory:
+        assert sweep(tmp_path) == 0
+        assert directory.is_dir()
     assert list(tmp_path.iterdir()) == []
 
 

@@ -22,7 +22,7 @@ import subprocess
 import sys
 import threading
 import traceback
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any, NoReturn, Self
@@ -30,7 +30,7 @@ from typing import Any, NoReturn, Self
 from soak import camera, worker
 from soak.points import Plan
 
-_PROGRAMS = {"worker": worker.work, "camera": camera.serve}
+_PROGRAMS: Mapping[str, Callable[..., None]] = {"worker": worker.work, "camera": camera.serve}
 _LOOK_EVERY_S = 0.02
 _PATIENCE_S = 60
 _PR_SET_PDEATHSIG = 1

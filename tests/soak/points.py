@@ -29,7 +29,7 @@ _CALLS = (
     "queue.send", "queue.delete", "queue.dead_letter", "queue.change_visibility", "notifier.publish",
 )  # fmt: skip
 _STAGES = ("index", "fetch", "encode", "write", "verify", "thumbnails")
-_FILES = ("open", "mkdir", "rename", "remove", "rmdir")
+_FILES = ("open", "mkdir", "remove", "rmdir")
 
 RANDOM = "at random"
 
@@ -41,7 +41,7 @@ WORKER_POINTS = (
 )
 """On both stacks."""
 
-FOLDER_POINTS = ("files.link",)
+FOLDER_POINTS = ("files.link", "files.rename")
 """Only where objects lie in a folder."""
 
 CAMERA_POINTS = tuple(

@@ -36,6 +36,7 @@ _BACKLOG = 6
 """Messages that wait or are worked on, while more are sent."""
 
 _STEP_S = 0.02
+_DIE_WITH_THEIR_PARENT_S = 5
 _LOOK_EVERY_S = 0.25
 _NUDGE_AFTER_S = 3
 _DRAINS_S = 300
@@ -67,8 +68,11 @@ def nursery() -> Iterator[Nursery]:
     mark = uuid.uuid4().hex
     with Nursery({MARKER: mark}, [str(_ROOT / "src"), str(_ROOT / "tests")]) as opened:
         yield opened
-    left = list(_marked(f"{MARKER}={mark}".encode()))
-    if left:
+    end = time.monotonic() + _DIE_WITH_THEIR_PARENT_S
+    while left := list(_marked(f"{MARKER}={mark}".encode())):
+        if time.monotonic() < end:
+            time.sleep(_STEP_S)
+            continue
         raise RuntimeError(f"processes are left: {left}")
 
 
@@ -84,7 +88,7 @@ def soak(household: Household, traffic: Traffic, kills: int, say: Say) -> Report
         if now - looked_s >= _LOOK_EVERY_S:
             looked_s = now
             for point in household.overdue(_NUDGE_AFTER_S):
-                traffic.ask(LEADS_TO.get(point.partition(" ")[0], "plain"))
+                traffic.ask(LEADS_TO.get(point.partition(" ")[0]))
             if stack.depth() + traffic.waiting < _BACKLOG:
                 traffic.ask()
             say(f"{stack.name}: {household.kills.total()} of {kills} kills, {len(traffic.asked)} requests")

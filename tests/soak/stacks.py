@@ -130,9 +130,9 @@ class _Aws(Stack):
         return key.startswith("_clipline/") and key.endswith(".json")
 
     def _depth(self, url: str) -> int:
-        names = [f"ApproximateNumberOfMessages{kind}" for kind in ("", "NotVisible", "Delayed")]
-        answer = self._sqs.get_queue_attributes(QueueUrl=url, AttributeNames=names)
-        return sum(int(answer["Attributes"][name]) for name in names)
+        answer = self._sqs.get_queue_attributes(QueueUrl=url, AttributeNames=["All"])
+        counts = "ApproximateNumberOfMessages"  # visible, in flight and delayed
+        return sum(int(value) for name, value in answer["Attributes"].items() if name.startswith(counts))
 
 
 @contextmanager

@@ -26,6 +26,8 @@ from soak.traffic import Traffic, make_footage, store_all
 SEED = os.environ.get("CLIPLINE_TEST_SEED", "20180916")
 KILLS = 12
 
+pytestmark = pytest.mark.timeout(900)  # what does not settle is to be told, not cut off
+
 
 @pytest.fixture(scope="module")
 def processes() -> Iterator[Nursery]:

@@ -44,7 +44,7 @@ for. ``nobody``: an unknown camera. ``doomed``: a plain one that its workers are
 """
 
 LEADS_TO = {"queue.send": "late", "queue.dead_letter": "unreadable"}
-"""The kind of request that brings a worker to a call; to most a plain one does."""
+"""The kind of request that brings a worker to a call; to others most kinds do."""
 
 
 @dataclass(frozen=True)

@@ -29,17 +29,18 @@ def work(plan: Plan, last_words: Path, root: Path) -> None:
     """Handle messages until SIGTERM; the settings are the environment's."""
     settings = load_settings(None)
     logger = make_logger(settings.log_level)
-    with stop_on_signals() as stop, application(settings) as app:
+    with stop_on_signals() as stop:
+        # Before any process of the engine's is started, which would inherit what is blocked.
         signal.pthread_sigmask(signal.SIG_UNBLOCK, [signal.SIGTERM])
-        killer = Killer(plan, last_words, root)
-        watched = _watched(app, killer)
-        logger.info("worker started", extra={"pid": os.getpid(), "plan": plan.point, "nth": plan.nth})
-        Worker(
-            watched,
-            lambda handled: log_handled(logger, handled),
-            observe=killer.passes_observed,
-            visibility_s=VISIBILITY_S,
-        ).run(stop)
+        with application(settings) as app:
+            killer = Killer(plan, last_words, root)
+            logger.info("worker started", extra={"pid": os.getpid(), "plan": plan.point, "nth": plan.nth})
+            Worker(
+                _watched(app, killer),
+                lambda handled: log_handled(logger, handled),
+                observe=killer.passes_observed,
+                visibility_s=VISIBILITY_S,
+            ).run(stop)
         logger.info("worker stopped", extra={"pid": os.getpid()})
 
 

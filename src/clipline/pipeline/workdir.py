@@ -46,7 +46,7 @@ def sweep(root: Path) -> int:
             if directory.exists():  # else its own job has removed it meanwhile
                 shutil.rmtree(directory, ignore_errors=True)
                 removed += 1
-        except BlockingIOError:  # its job lives
+        except OSError:  # its job lives, or nobody can lock a directory there
             continue
         finally:
             os.close(descriptor)
@@ -61,7 +61,9 @@ def _new_locked(root: Path) -> tuple[Path, int]:
             descriptor = os.open(directory, _OPEN)
         except FileNotFoundError:  # a sweep came between the two calls
             continue
-        fcntl.flock(descriptor, fcntl.LOCK_EX)
+        # NFS can't lock directories: jobs work there, but what a kill leaves stays.
+        with suppress(OSError):
+            fcntl.flock(descriptor, fcntl.LOCK_EX)
         if directory.exists():
             return directory, descriptor
         os.close(descriptor)
