@@ -16,7 +16,7 @@ ARGS ?=
 # `make invoke` works on this machine alone unless there is an .env
 WHERE = $(if $(wildcard .env),,--data data)
 
-.PHONY: help install event invoke test test-players lint fixlint doctoc build deploy clean bench profile frame-truth simulate soak lock
+.PHONY: help install event invoke test test-players lint fixlint doctoc build deploy clean bench profile frame-truth simulate soak safeguards fuzz lock
 
 help: ## List the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## (.*)/  make \1|\2/' | awk -F'|' '{printf "%-20s%s\n", $$1, $$2}'
@@ -37,11 +37,13 @@ test: $(VENV)/.clipline-dev $(MINISTACK) $(PLAYERS) ## Run the tests, JOBS=2 fil
 test-players: $(VENV)/.clipline-dev $(PLAYERS) ## Play clips in Chromium, Firefox and GStreamer
 	@$(BIN)/python -m pytest tests/players $(ARGS)
 
-lint: $(VENV)/.clipline-dev ## Check style, types and the direction of imports
+lint: $(VENV)/.clipline-dev ## Check style, types, the direction of imports, secrets and known vulnerabilities
 	@$(BIN)/ruff check .
 	@$(BIN)/ruff format --check .
 	@$(BIN)/mypy
 	@$(BIN)/lint-imports --no-cache
+	@sh scripts/scan_secrets.sh $(BIN)
+	@$(BIN)/python scripts/audit.py
 
 fixlint: $(VENV)/.clipline-dev ## Fix what the style check can fix
 	@$(BIN)/ruff check --fix .
@@ -78,6 +80,13 @@ simulate: $(VENV)/.clipline-dev ## Run N histories with failing services; SEED=,
 soak: $(VENV)/.clipline-dev $(MINISTACK) ## Kill workers and servers KILLS times; SEED=, STACK=one-machine or aws, JOBS=3 workers
 	@PYTHONPATH=tests $(BIN)/python -m soak.run --kills $(or $(KILLS),300) --jobs $(or $(JOBS),3) \
 	  $(if $(SEED),--seed $(SEED)) $(if $(STACK),--stack $(STACK)) $(ARGS)
+
+safeguards: $(VENV)/.clipline-dev $(MINISTACK) ## Delete each safeguard in turn and see a test fail
+	@PYTHONPATH=tests $(BIN)/python -m safeguards.run $(ARGS)
+
+fuzz: $(VENV)/.clipline-dev ## Cut N hostile recordings; SEED=, JOBS=, ONLY=level/kind/number for one again
+	@PYTHONPATH=tests $(BIN)/python -m fuzz.run -n $(or $(N),1000) --jobs $(or $(JOBS),2) \
+	  $(if $(SEED),--seed $(SEED)) $(if $(ONLY),--only $(ONLY)) $(ARGS)
 
 lock: $(UV) ## Lock the dependencies anew, with hashes
 	@for set in runtime:build dev:dev; do \

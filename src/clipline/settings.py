@@ -19,6 +19,7 @@ from clipline.contract.errors import ConfigurationError
 from clipline.contract.modes import HevcMode
 from clipline.contract.recording import DEFAULT_RECORDING_KEY, DEFAULT_TIMESTAMP_FORMAT, NameFormat
 from clipline.contract.result import DEFAULT_CLIP_KEY, DEFAULT_THUMBNAIL_KEY
+from clipline.media.limits import MediaLimits
 
 DEFAULT_ENV_FILE = Path(".env")
 
@@ -117,6 +118,50 @@ class Settings(BaseSettings):
         le=64,
         description="Clips that `clipline worker` makes at a time.",
     )
+    worker_memory_limit_mib: int = Field(
+        0,
+        ge=0,
+        le=1 << 24,
+        description="MiB that a worker and all its clips may take together; 0 is no limit. Each clip's limit "
+        "is its share, if `MEDIA_MEMORY_LIMIT_MIB` is not less.",
+    )
+    disk_reserve_mib: int = Field(
+        512,
+        ge=0,
+        le=1 << 24,
+        description="A worker receives nothing while less than so many MiB are free in its work directory.",
+    )
+    isolation: Literal["auto", "on", "off"] = Field(
+        "auto",
+        description="Whether each clip is made in a process without credentials, network and other files: "
+        "`on`, `off`, or `auto`: on for `clipline worker`.",
+    )
+    media_memory_limit_mib: int = Field(
+        2048,
+        ge=128,
+        le=1_048_576,
+        description="MiB of memory that making a clip may take; needs isolation.",
+    )
+    media_cpu_limit_s: int = Field(
+        3600, ge=1, le=_DAY_S, description="Seconds of CPU time that making a clip may take; needs isolation."
+    )
+    media_time_limit_s: int = Field(
+        3600, ge=1, le=_DAY_S, description="Seconds that making a clip may take; needs isolation."
+    )
+    media_pixel_limit: int = Field(
+        MediaLimits.pixels,
+        ge=1,
+        le=16_384 * 16_384,
+        description="Pixels that a recording's pictures may have, width times height.",
+    )
+    media_output_limit_mib: int = Field(4096, ge=1, le=1_048_576, description="MiB that a clip may have.")
+    metrics_port: int = Field(
+        0,
+        ge=0,
+        le=65_535,
+        description="Where `clipline worker` answers `GET /metrics` (Prometheus) and `/health`; 0 is off.",
+    )
+    metrics_host: str = Field("127.0.0.1", description="The address of that port.")
     log_level: Literal["debug", "info", "warning", "error"] = Field(
         "info", description="`debug`, `info`, `warning` or `error`."
     )
@@ -135,7 +180,7 @@ class Settings(BaseSettings):
             raise ValueError(f"expected widths from 1 to {_WIDEST_THUMBNAIL} pixels")
         return tuple(dict.fromkeys(value))
 
-    @field_validator("thumbnail_format", "gap_policy", "hevc_mode", "log_level", mode="before")
+    @field_validator("thumbnail_format", "gap_policy", "hevc_mode", "isolation", "log_level", mode="before")
     @classmethod
     def _lower(cls, value: object) -> object:
         return value.lower() if isinstance(value, str) else value
@@ -154,8 +199,19 @@ class Settings(BaseSettings):
                 f"expected {' and '.join(f'{{{field}}}' for field in sorted(needed))} in it, "
                 f"and no fields but {', '.join(f'{{{field}}}' for field in sorted(known))}"
             )
-        if value.startswith("/") or ".." in value.split("/"):
-            raise ValueError("expected a key without a slash at its head and without '..'")
+        # An empty {dir} leaves two slashes, which a recording's key has no more.
+        bad = {".", ".."} if info.field_name == "recording_key" else {"", ".", ".."}
+        if value.startswith("/") or bad & set(value.split("/")) or not value.isprintable():
+            raise ValueError(
+                "expected a key without a slash at its head and without '..', '.', '//' or control characters"
+            )
+        return value
+
+    @field_validator("s3_bucket_origin_dir")
+    @classmethod
+    def _check_directory(cls, value: str) -> str:
+        if {".", ".."} & set(value.split("/")) or not value.isprintable():
+            raise ValueError("expected a folder of the bucket, without '.', '..' or control characters")
         return value
 
     @model_validator(mode="after")

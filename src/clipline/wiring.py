@@ -2,20 +2,26 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from clipline.adapters.storage import open_store
 from clipline.contract.errors import ConfigurationError
 from clipline.contract.recording import NameFormat
 from clipline.contract.result import ObjectNames
-from clipline.media.engine import InProcess
+from clipline.media.engine import Engine, InProcess
+from clipline.media.limits import MIB, MediaLimits
 from clipline.pipeline.decision import Limits
 from clipline.pipeline.generate import ClipGenerator, Options
 from clipline.pipeline.ports import ClipLedger, DeadLetters, MessageQueue, Notifier, ObjectStore, Services
 from clipline.settings import Settings
+
+WORKER_OWN_MIB = 160
+"""What a worker needs beside its clips: itself, and the process that clips are forked from."""
+LEAST_SHARE_MIB = 256
+"""What a clip of 1080p reserves (measured; the stacks of idle threads count, so that less is in use)."""
 
 
 @dataclass(frozen=True)
@@ -29,14 +35,25 @@ class Application:
 
 
 @contextmanager
-def application(settings: Settings) -> Iterator[Application]:
+def application(
+    settings: Settings, *, serves: bool = False, warn: Callable[[str], None] = lambda _: None
+) -> Iterator[Application]:
     """The pipeline that ``settings`` describe; what was opened for it is closed at the end.
 
-    Nothing is contacted yet. Raises ConfigurationError for a setting that no service can be made of.
+    Nothing is contacted yet. ``serves`` is for who goes on making clips, one after the other: with
+    ISOLATION=auto each has a process of its own then; ``warn`` is told where that is less than it could be.
+    Raises ConfigurationError for a setting that no service can be made of.
     """
     with ExitStack() as stack:
-        queue, dead_letters = _queue(settings, stack)
-        services = _services(settings, queue, stack)
+        queue, dead_letters = queue_of(settings, stack)
+        isolated = settings.isolation == "on" or (settings.isolation == "auto" and serves)
+        if settings.worker_memory_limit_mib and serves and not isolated:
+            raise ConfigurationError(
+                "WORKER_MEMORY_LIMIT_MIB can only be kept where each clip has a process of its own",
+                hint="set ISOLATION to on or auto, or limit the worker from outside",
+            )
+        engine = _engine(settings, stack, warn) if isolated else InProcess(media_limits(settings))
+        services = _services(settings, queue, engine, stack)
         yield Application(ClipGenerator(services, options(settings)), services, dead_letters, settings)
 
 
@@ -64,6 +81,32 @@ def options(settings: Settings) -> Options:
     )
 
 
+def media_limits(settings: Settings) -> MediaLimits:
+    """What one clip may take."""
+    return MediaLimits(
+        pixels=settings.media_pixel_limit,
+        output_bytes=settings.media_output_limit_mib * MIB,
+        memory_bytes=settings.media_memory_limit_mib * MIB,
+        cpu_s=settings.media_cpu_limit_s,
+        time_s=settings.media_time_limit_s,
+    )
+
+
+def _share(settings: Settings) -> MediaLimits:
+    """What each clip of a worker may take, so that all of them together stay below its memory limit."""
+    limits, total_mib = media_limits(settings), settings.worker_memory_limit_mib
+    if not total_mib:
+        return limits
+    share_mib = (total_mib - WORKER_OWN_MIB) // settings.worker_concurrency
+    if share_mib < LEAST_SHARE_MIB:
+        raise ConfigurationError(
+            f"WORKER_MEMORY_LIMIT_MIB is {total_mib}, which leaves {max(share_mib, 0)} MiB for each of "
+            f"{settings.worker_concurrency} clips at a time",
+            hint=f"expected at least {LEAST_SHARE_MIB}: allow more, or a lower WORKER_CONCURRENCY",
+        )
+    return replace(limits, memory_bytes=min(limits.memory_bytes, share_mib * MIB))
+
+
 def names(settings: Settings) -> NameFormat:
     """How recordings are named."""
     return NameFormat(settings.timestamp_format, settings.old_file_format)
@@ -84,7 +127,13 @@ def _clip_url(settings: Settings) -> str:
     return (folder.absolute().as_uri() if folder else settings.clip_url).rstrip("/")
 
 
-def _services(settings: Settings, queue: MessageQueue, stack: ExitStack) -> Services:
+def _engine(settings: Settings, stack: ExitStack, warn: Callable[[str], None]) -> Engine:
+    from clipline.media.isolation.engine import Isolated
+
+    return stack.enter_context(Isolated(_share(settings), warn))
+
+
+def _services(settings: Settings, queue: MessageQueue, engine: Engine, stack: ExitStack) -> Services:
     from clipline.adapters.camera_api import HttpCameraApi
 
     token = settings.cam_services_token
@@ -101,7 +150,7 @@ def _services(settings: Settings, queue: MessageQueue, stack: ExitStack) -> Serv
         queue=queue,
         notifier=_notifier(settings),
         ledger=_ledger(settings, destination, stack),
-        engine=InProcess(),
+        engine=engine,
     )
 
 
@@ -128,7 +177,8 @@ def _ledger(settings: Settings, destination: ObjectStore, stack: ExitStack) -> C
     return StoreLedger(destination)
 
 
-def _queue(settings: Settings, stack: ExitStack) -> tuple[MessageQueue, DeadLetters]:
+def queue_of(settings: Settings, stack: ExitStack) -> tuple[MessageQueue, DeadLetters]:
+    """The queue and its dead letters, closed with ``stack``. Raises ConfigurationError."""
     path = local_file("AWS_SQS_QUEUE_URL", settings.aws_sqs_queue_url, "sqlite")
     if path is not None:
         from clipline.adapters.sqlite_queue import SqliteQueue

@@ -188,7 +188,7 @@ def test_deleting_with_a_receipt_that_expired(stub: Stub, status: int, code: str
 
 def test_nobody_listens(configure: Callable[..., None], naps: list[float]) -> None:
     configure(**environment("http://127.0.0.1:1"))
-    with pytest.raises(Unavailable, match="Could not connect"):
+    with pytest.raises(Unavailable, match="Connection refused"):
         SqsQueue("http://127.0.0.1:1/1/queue").send("x")
     assert len(naps) == 2
 
@@ -196,10 +196,10 @@ def test_nobody_listens(configure: Callable[..., None], naps: list[float]) -> No
 def test_a_server_that_says_nothing(stub: Stub, naps: list[float]) -> None:
     stub.replies = [silence(stub)]
     began = time.monotonic()
-    client = aws.client("sqs", target=stub.url, deadline_s=12)
-    with pytest.raises(Unavailable, match="timeout"), aws.translate("ask", stub.url):
+    client = aws.client("sqs", target=stub.url, deadline_s=4.5)
+    with pytest.raises(Unavailable, match=r"no answer within 0\.5 s"), aws.translate("ask", stub.url):
         client.list_queues()
-    assert time.monotonic() - began < 12
+    assert time.monotonic() - began < 4.5
     assert len(stub.seen) == 3
 
 
@@ -211,7 +211,7 @@ def test_a_long_poll_is_waited_for(stub: Stub) -> None:
         http(200, {})(send)
 
     stub.replies = [late]
-    client = aws.client("sqs", target=stub.url, deadline_s=12, wait_s=20)
+    client = aws.client("sqs", target=stub.url, deadline_s=4.5, wait_s=20)
     client.receive_message(QueueUrl=stub.url)
     assert len(stub.seen) == 1
 

@@ -1,15 +1,14 @@
-"""The camera API client against our own camera service, and connections that are used again."""
+"""The camera API client against our own camera service."""
 
 from __future__ import annotations
 
 import json
-import socket
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
-from clipline.adapters.camera_api import HttpCameraApi, _TimedReader
+from clipline.adapters.camera_api import HttpCameraApi
 from clipline.camera_service.api import create_app
 from clipline.camera_service.catalog import Camera, Catalog, StoredRecording
 from clipline.contract.errors import NotFound, Refused, Unavailable
@@ -69,15 +68,3 @@ def test_our_service_out_of_order_is_unavailable(service: tuple[Catalog, CameraA
     catalog.close()
     with pytest.raises(Unavailable, match="HTTP 503"):
         api.alias("584204204e65fad6a7709115")
-
-
-def test_a_connection_that_is_used_again_has_its_full_time() -> None:
-    """What was left of the first answer's time must not limit how long the next request may be sent."""
-    near, far = socket.socketpair()
-    with near, far:
-        near.settimeout(50)
-        far.sendall(b"answer")
-        with _TimedReader(near.makefile("rb", buffering=0), near) as reader:
-            assert reader.read(6) == b"answer"
-            assert near.gettimeout() != 50
-        assert near.gettimeout() == 50

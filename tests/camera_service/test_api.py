@@ -5,12 +5,14 @@ from __future__ import annotations
 import json
 import socket
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
 import pytest
 import urllib3
+from prometheus_client.parser import text_string_to_metric_families
 
 from clipline.camera_service.api import MOST_BODY_BYTES, create_app
 from clipline.camera_service.catalog import Camera, Catalog, StoredRecording
@@ -250,3 +252,54 @@ def test_the_server_stops_and_frees_its_port(catalog: Catalog) -> None:
                 pass
     with pytest.raises(ConnectionRefusedError):
         socket.create_connection(("127.0.0.1", address.port or 0), timeout=5)
+
+
+def test_answers_are_neither_kept_nor_taken_for_something_else(ask: Client, catalog: Catalog) -> None:
+    catalog.close()
+    for path in ("/openapi.json", "/nothing", "/cameras/x", "/cameras/clips/.", "/health"):
+        answer = urllib3.request("GET", ask.url + path, retries=False, timeout=30)
+        assert answer.headers["X-Content-Type-Options"] == "nosniff"
+        assert answer.headers["Cache-Control"] == "no-store"
+        assert "Server" not in answer.headers
+        assert "Access-Control-Allow-Origin" not in answer.headers
+
+
+def test_metrics_by_route_and_status(ask: Client) -> None:
+    for path in ("/cameras", "/cameras/1111111111111", "/cameras/nobody", "/cameras/someone", "/x%1b", "/y"):
+        urllib3.request("GET", ask.url + path, retries=False, timeout=30)
+    answer = urllib3.request("GET", f"{ask.url}/metrics", retries=False, timeout=30)
+    assert answer.headers["Content-Type"].startswith("text/plain")
+    every = [one for family in text_string_to_metric_families(answer.data.decode()) for one in family.samples]
+    by_route = {
+        tuple(one.labels[name] for name in ("method", "route", "status")): one.value
+        for one in every
+        if one.name == "clipline_http_requests_total"
+    }
+    assert by_route == {
+        ("GET", "/cameras", "200"): 1,
+        ("GET", "/cameras/{cameraId}", "200"): 1,
+        ("GET", "/cameras/{cameraId}", "404"): 2,
+        ("GET", "none", "404"): 2,
+    }
+    sizes = {one.labels["kind"]: one.value for one in every if one.name == "clipline_catalog_entries"}
+    assert sizes == {"cameras": 1, "recordings": 1, "clips": 0}
+
+
+@pytest.mark.parametrize("camera", ["x" * 1000, "%1b%5b2J", "%e2%80%ae"])
+def test_a_hostile_camera_is_not_found(ask: Client, camera: str) -> None:
+    query = f"?startDate={START_MS}&endDate={END_MS}"
+    for path in (f"/cameras/{camera}", f"/cameras/recording/{camera}{query}"):
+        status, problem = ask("GET", path)
+        assert status == 404
+        assert problem["detail"].isprintable()
+        assert len(problem["detail"]) < 150
+
+
+@pytest.mark.parametrize("head", [b"GET /" + b"x" * 100_000, b"GET / HTTP/1.1\r\nX: " + b"x" * 100_000])
+def test_an_endless_head_is_cut_off(ask: Client, head: bytes) -> None:
+    address = urlsplit(ask.url)
+    with socket.create_connection((str(address.hostname), address.port or 0), timeout=30) as connection:
+        with suppress(ConnectionError):  # the server may hang up before it was all sent
+            connection.sendall(head)
+            assert connection.recv(1000).startswith(b"HTTP/1.1 400 ")
+    assert ask("GET", "/health")[0] == 200

@@ -4,12 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from clipline.camera_service.catalog import Camera, Catalog
 from clipline.camera_service.scan import camera_id, scan
-from clipline.contract.errors import NotFound, UnreadableRecording
+from clipline.contract.errors import CliplineError, NotFound, UnreadableRecording
 from clipline.contract.interval import LATEST_MS, Interval
 from clipline.contract.recording import NameFormat
 from clipline.contract.text import ID
@@ -168,3 +171,69 @@ def test_a_camera_id_is_the_same_on_every_machine() -> None:
 def test_aliases_that_look_alike_get_different_ids() -> None:
     aliases = ["north.pier", "north-pier", "north_pier", "x" * 65, "x" * 66]
     assert len({camera_id(alias) for alias in aliases}) == len(aliases)
+
+
+def test_names_that_no_url_and_no_database_could_carry(tmp_path: Path) -> None:
+    files(tmp_path, f"pier/a\n.{STAMP}.mp4", f"pier/b\x1b[2J.{STAMP}.mp4", f"pier/c\\d.{STAMP}.mp4")
+    files(tmp_path, f"pier/\udcff.{STAMP}.mp4", f"pier/good é.{STAMP}.mp4")
+    found = scan(tmp_path, NameFormat(), ten_minutes)
+    assert [one.name for one in found.recordings] == [f"good é.{STAMP}.mp4"]
+    (reason,) = {one.reason for one in found.skipped}
+    assert reason == "its name or a folder's holds control characters or is no text"
+    assert str(found).isprintable()
+
+
+parts = (
+    STAMP,
+    "20180916T160017",
+    "pier",
+    "..",
+    ".",
+    "",
+    "a b",
+    "é",
+    "%2F",
+    "-",
+    "\u202e",
+    "99999999T999999999",
+)
+names = st.lists(st.sampled_from(parts), min_size=1, max_size=4).map(".".join)
+suffixes = st.sampled_from([".mp4", ".MOV", ".m4v", ".txt", ""])
+
+
+@settings(max_examples=60)
+@given(
+    st.dictionaries(
+        st.tuples(st.sampled_from(["", "pier", "a.b", " "]), names, suffixes),
+        st.one_of(st.integers(-5, LATEST_MS), st.sampled_from([CliplineError("no"), OSError("no")])),
+        max_size=5,
+    )
+)  # fmt: skip
+def test_every_file_is_a_recording_or_skipped_for_a_reason(
+    folder: dict[tuple[str, str, str], int | Exception],
+) -> None:
+    """Whatever files are called, and however long they turn out to be."""
+    with TemporaryDirectory() as directory:
+        root, lengths = Path(directory), {}
+        for (inside, name, suffix), length in folder.items():
+            path = root / inside / f"{name}{suffix}"
+            if path.name.startswith(".") or path.exists() or "/" in name:
+                continue
+            path.parent.mkdir(exist_ok=True)
+            path.write_bytes(b"video")
+            lengths[str(path.resolve())] = length
+
+        def duration_ms(path: Path) -> int:
+            length = lengths[str(path)]
+            if isinstance(length, Exception):
+                raise length
+            return length
+
+        found = scan(root, NameFormat(), duration_ms)
+        seen = [one.path for one in found.recordings] + [str(one.path) for one in found.skipped]
+        known = [path for path in lengths if Path(path).suffix.lower() in {".mp4", ".mov", ".m4v"}]
+        assert sorted(seen) == sorted(known)
+        assert {one.alias for one in found.recordings} == {camera.alias for camera in found.cameras}
+        assert all(0 <= one.span.start_ms < one.span.end_ms <= LATEST_MS for one in found.recordings)
+        assert all(one.reason for one in found.skipped)
+        assert str(found).isprintable()

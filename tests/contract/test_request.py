@@ -17,6 +17,7 @@ from clipline.contract.request import (
     MAX_BODY_BYTES,
     MAX_LITERAL_CHARACTERS,
     MAX_NESTING,
+    MOST_RETRY_TIMESTAMPS,
     parse_request,
 )
 
@@ -348,3 +349,12 @@ print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before)
         command, env={"PYTHONPATH": str(ROOT / "src")}, capture_output=True, text=True, check=True, timeout=60
     )
     assert int(done.stdout) * 1024 < 150 * MAX_BODY_BYTES
+
+
+def test_more_retry_timestamps_than_a_notification_could_carry() -> None:
+    most = MOST_RETRY_TIMESTAMPS
+    assert len(parse_request(body(retryTimestamps=[1] * most)).retry_timestamps_ms) == most
+    for count in (most + 1, 17_000, 300_000):
+        with pytest.raises(InvalidRequest, match=f"has {count} entries, expected at most {most}$") as raised:
+            parse_request(body(retryTimestamps=[1] * count))
+        assert raised.value.clip_id == "1111111111111"

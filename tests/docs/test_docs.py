@@ -95,3 +95,13 @@ def test_no_module_is_too_long():
     ]
     lengths = {str(path): len(path.read_text().splitlines()) for path in modules}
     assert {path: length for path, length in lengths.items() if length > 400} == {}
+
+
+def test_every_guarantee_names_tests_that_exist():
+    text = (ROOT / "docs" / "guarantees.md").read_text()
+    rows = [line for line in text.splitlines() if line.startswith("| ") and "shown by" not in line]
+    named = [re.findall(r"`(tests/[\w/]+(?:\.py)?)(?:::(\w+))?", row) for row in rows]
+    assert all(named), [row for row, tests in zip(rows, named, strict=True) if not tests]
+    for path, test in sorted({one for tests in named for one in tests}):
+        assert (ROOT / path).exists(), path
+        assert not test or f"def {test}(" in (ROOT / path).read_text(), f"{path}::{test}"

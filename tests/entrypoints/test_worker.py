@@ -1,10 +1,13 @@
 import json
 import signal
+import socket
 import subprocess
 import sys
 import time
 
 import pytest
+import urllib3
+from prometheus_client.parser import text_string_to_metric_families
 
 from clipline.adapters.sqlite_queue import SqliteQueue
 
@@ -137,4 +140,65 @@ def test_several_clips_at_once_and_a_message_that_can_never_work(data, queue, st
     handled = [line for line in lines if line["message"] == "handled"]
     assert sorted(line.get("clipId", "") for line in handled) == ["", *clip_ids]
     assert all(line["timingsInMs"] for line in handled if "clipId" in line)
+    stages = [line for line in lines if line["message"] == "stage" and line["clipId"] == "clip0"]
+    assert [line["stage"] for line in stages if line["stage"] in ("camera", "index", "notify")] == [
+        "camera",
+        "index",
+        "notify",
+    ]
+    assert all((line["attempt"], line["delivery"]) == (0, 1) for line in stages)
+    assert all(line["durationInMs"] >= 0 and line["messageId"] for line in stages)
     assert list((data / "work").iterdir()) == []
+
+
+def test_a_worker_whose_disk_is_full_receives_nothing(data, queue, start_worker, tmp_path):
+    queue.send(json.dumps(CLIP | {"clipId": "clip", "retryTimestamps": []}))
+    worker = start_worker("--set", f"DISK_RESERVE_MIB={1 << 24}")
+    log = tmp_path / "worker-0.log"
+    line = until(
+        lambda: next((one for one in log.read_text().splitlines() if "DISK_RESERVE_MIB" in one), None),
+        "the worker to say so",
+    )
+    assert "MiB are free, expected" in json.loads(line)["error"]
+    assert queue.depth().visible == 1
+    worker.send_signal(signal.SIGTERM)
+    assert worker.wait(PATIENCE_S) == 0
+    assert start_worker("--until-idle").wait(PATIENCE_S) == 0
+    assert_clean(data, queue, ["clip"])
+
+
+def test_a_worker_is_scraped_while_it_works(data, queue, start_worker):
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        port = server.getsockname()[1]
+    worker = start_worker("--set", f"METRICS_PORT={port}", "--set", "WORKER_CONCURRENCY=2")
+
+    def get(path):
+        return urllib3.request("GET", f"http://127.0.0.1:{port}{path}", retries=False, timeout=30)
+
+    def samples():
+        families = text_string_to_metric_families(get("/metrics").data.decode())
+        every = [one for family in families for one in family.samples]
+        return {(one.name, *sorted(one.labels.values())): one.value for one in every}
+
+    assert get("/health").json()["status"] == "ok"
+    assert samples()["clipline_worker_concurrency",] == 2
+    queue.send(json.dumps(CLIP | {"clipId": "scraped", "retryTimestamps": []}))
+    until(lambda: samples()["clipline_messages_in_progress",] == 1, "the clip to be begun")
+    until(lambda: samples().get(("clipline_clips_total", "CLIP_AVAILABLE", "false")), "the clip")
+    found = samples()
+    assert found["clipline_stage_duration_seconds_count", "encode"] == 1
+    assert found["clipline_message_age_seconds_count",] == 1
+    assert found["clipline_frames_copied_total",] + found["clipline_frames_encoded_total",] == 1800
+    assert found["clipline_bytes_read_total",] > 0
+    assert found["clipline_messages_in_progress",] == 0
+    assert get("/").status == 404
+    worker.send_signal(signal.SIGTERM)
+    assert worker.wait(PATIENCE_S) == 0
+
+
+def test_a_port_that_is_taken_is_named(clipline):
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        port = server.getsockname()[1]
+        result = clipline("worker", "--data", "data", "--set", f"METRICS_PORT={port}", "--until-idle")
+    assert result.returncode == 2
+    assert f"can't listen on 127.0.0.1 port {port}" in result.stderr.splitlines()[-1]

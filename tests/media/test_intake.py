@@ -21,6 +21,7 @@ from media.truth import (
     wall_of,
 )
 
+from clipline.contract.errors import UnsupportedMedia
 from clipline.contract.interval import Interval
 from clipline.media.cut import CutReport
 from clipline.media.footage import Footage
@@ -184,3 +185,30 @@ def shift_timestamps(data: bytes, by: int) -> bytes:
                  time << 1 & 0xFE | 1]
             )  # fmt: skip
     return bytes(shifted)
+
+
+def test_a_codec_that_ffmpeg_does_not_know(made: Make, tmp_path: Path) -> None:
+    data = made("mkv")[0].path.read_bytes()
+    path = tmp_path / "unknown.mkv"
+    path.write_bytes(data.replace(b"V_MPEG4/ISO/AVC", b"V_UNKNOWN/CODEC"))
+    with pytest.raises(UnsupportedMedia, match="its video is of an unknown kind"):
+        take_in(LocalSource(path), "matroska", tmp_path, None)
+    path.write_bytes(data.replace(b"A_AAC", b"A_XYZ"))
+    _, index = take_in(LocalSource(path), "matroska", tmp_path, None)
+    assert index.audio is None
+    assert index.notes == ("its audio is of an unknown kind, which can't be cut: it is left out",)
+
+
+def test_a_damaged_time_of_an_audio_frame_moves_no_picture(made: Make, tmp_path: Path) -> None:
+    """Were it earlier than all others, and the earliest one time zero, every picture would be late."""
+    recorded = made("ts")[0]
+    data = bytearray(recorded.path.read_bytes())
+    begins = [at for at in range(0, len(data), 188) if data[at + 1 : at + 3] == b"\x41\x01"]
+    at = begins[2]
+    data[at : at + 188] = shift_timestamps(bytes(data[at : at + 188]), -60_000)
+    path = tmp_path / "damaged.ts"
+    path.write_bytes(data)
+    damaged = replace(recorded, path=path)
+    interval = Interval(START_MS + 500, START_MS + 1_500)
+    clip = make_clip([damaged], interval, tmp_path).clip
+    assert [frame.number for frame in show(clip)] == expected_numbers([recorded], interval)

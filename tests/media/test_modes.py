@@ -144,3 +144,14 @@ def test_encoded_pictures_stay_baseline_beside_reordered_ones(footage: MakeFoota
     sets = parse_avcc(avcc(entry))
     made = make_encoder(beside(sets, Fraction(30), 0, reordered=True), 10)
     assert made.configuration.sequence.profile == sets.sequence.profile == 66
+
+
+def test_what_is_shown_when_a_keyframe_clip_begins_is_no_gap(footage: MakeFootage, tmp_path: Path) -> None:
+    """The picture before the keyframe is on show until then, though the clip begins with the keyframe."""
+    recordings = footage("plain")
+    candidates = [Candidate(LocalSource(one.path), one.start_ms) for one in recordings]
+    interval = asked(recordings, start_ms=1_980)
+    planned = prepare(candidates, interval, tmp_path, mode=CutMode.KEYFRAME, tolerance_ms=5)
+    assert not planned.plan.gaps
+    report = planned.render(tmp_path / "clip.mp4")
+    assert [frame.number for frame in show(report.clip)] == expected_numbers(recordings, interval)

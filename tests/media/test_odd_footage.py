@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import struct
 from dataclasses import replace
 from fractions import Fraction
@@ -16,6 +17,7 @@ from media.truth import START_MS, Recorded, expected_numbers, make_clip, plan_cu
 from clipline.contract.coverage import GapPolicy
 from clipline.contract.errors import NoFrames
 from clipline.contract.interval import Interval
+from clipline.media import decoder
 from clipline.media.cut import ThumbnailOptions
 from clipline.media.footage import Footage
 from clipline.media.overlay import frame_number
@@ -209,3 +211,18 @@ def test_a_slow_camera_has_no_holes(tmp_path: Path) -> None:
     assert planned.plan.gaps == []
     report = planned.render(tmp_path / "clip.mp4")
     assert [frame.number for frame in show(report.clip)] == list(range(1, 41))
+
+
+@pytest.mark.parametrize("number", [errno.ENOMEM, errno.EAGAIN])
+def test_a_lack_of_memory_or_threads_is_no_fault_of_the_recording(
+    number: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It would make a gap of sound footage."""
+
+    def starved(*_: object) -> None:
+        av.error.err_check(-number)
+
+    monkeypatch.setattr(decoder, "_decode_all", starved)
+    (recorded,) = record(tmp_path / "footage", Footage(width=320, height=180, duration_s=2))
+    with pytest.raises(MemoryError):
+        make_clip([recorded], Interval(START_MS + 500, START_MS + 900), tmp_path)

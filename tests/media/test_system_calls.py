@@ -12,6 +12,8 @@ from pathlib import Path
 from typing import NoReturn
 
 import pytest
+from fuzz.cases import make_case, names
+from fuzz.sources import make_sources
 from media.patched import patch, replaced
 from media.test_broken import HOSTILE
 from media.test_hostile import mutations
@@ -27,6 +29,8 @@ from clipline.media.footage import Footage
 SMALL = Footage(width=320, height=180, duration_s=3, gop_s=1, moov_first=False)
 MUTATED = 4
 """Of each container."""
+FUZZED = 13 * 60
+"""Cases of ``fuzz`` of which every 13th is taken: all levels and kinds."""
 BEGIN, END = "the first hostile one follows", "that was the last one"
 _CALL = re.compile(r'\b(?:open|openat)\((?:[^",]+, )?"([^"]*)"')
 """With its path; whether it succeeded doesn't matter."""
@@ -73,6 +77,13 @@ def recordings(tmp_path_factory: pytest.TempPathFactory) -> Path:
         for place, data in enumerate(mutations(one.path.read_bytes(), 7)[:MUTATED]):
             (directory / f"mutated{place}{suffix}").write_bytes(data)
         (directory / f"sound{suffix}").write_bytes(one.path.read_bytes())
+    sources = make_sources(tmp_path_factory.mktemp("sources"))
+    for name, source in sources.items():
+        (directory / f"sound-{name}.mp4").write_bytes(source.data[0])
+    seed = os.environ.get("CLIPLINE_TEST_SEED", "20180916")
+    for name in list(names(FUZZED))[::13]:
+        for place, (_, _, data) in enumerate(make_case(seed, name, sources).recordings):
+            (directory / f"{name.replace('/', '-')}.{place}.mp4").write_bytes(data)
     return directory
 
 

@@ -12,13 +12,15 @@ import pytest
 from media.patched import box, full_box, patch
 from media.truth import START_MS, Recorded, plan_cut, record
 
-from clipline.contract.errors import UnreadableRecording
+from clipline.contract.errors import EngineFailed, NoFrames, UnreadableRecording
 from clipline.contract.interval import Interval
 from clipline.media import untrusted
 from clipline.media.bits import BitReader, BitWriter, escape, unescape
+from clipline.media.cut import Candidate, prepare
 from clipline.media.decoder import make_decoder, make_packet
 from clipline.media.footage import Footage
 from clipline.media.index import read_index
+from clipline.media.limits import MediaLimits
 from clipline.media.parameter_sets import parse_avcc, parse_sps
 from clipline.media.ranges import LocalSource
 from clipline.media.untrusted import BlockReader, open_untrusted
@@ -189,5 +191,26 @@ def test_a_claim_of_huge_pictures_allocates_nothing(plain: Recorded, tmp_path: P
     assert decoded(patched) == (0, True)
     assert decoded(patched, max_pixels=1 << 30) == (1, False), "so much would be allocated"
     interval = Interval(START_MS + 500, START_MS + 1_500)
-    with pytest.raises(UnreadableRecording, match=patched.path.name):
-        plan_cut([patched], interval, tmp_path).render(tmp_path / "clip.mp4")
+    with pytest.raises(
+        NoFrames, match=rf"{patched.path.name}: its pictures of 16384x\d+ .*MEDIA_PIXEL_LIMIT"
+    ):
+        plan_cut([patched], interval, tmp_path)
+
+
+def test_a_clip_beyond_the_limit_is_refused_before_it_is_written(plain: Recorded, tmp_path: Path) -> None:
+    candidates = [Candidate(LocalSource(plain.path), START_MS)]
+    interval = Interval(START_MS + 500, START_MS + 1_500)
+    cut = prepare(candidates, interval, tmp_path, limits=MediaLimits(output_bytes=1000))
+    with pytest.raises(EngineFailed, match="MEDIA_OUTPUT_LIMIT_MIB"):
+        cut.render(tmp_path / "clip.mp4")
+    assert not (tmp_path / "clip.mp4").exists()
+
+
+def test_pictures_at_the_limit_are_cut(plain: Recorded, tmp_path: Path) -> None:
+    candidates = [Candidate(LocalSource(plain.path), START_MS)]
+    interval = Interval(START_MS + 500, START_MS + 1_500)
+    prepare(candidates, interval, tmp_path, limits=MediaLimits(pixels=320 * 180)).render(
+        tmp_path / "clip.mp4"
+    )
+    with pytest.raises(NoFrames, match="320x180 have more than 57599 pixels"):
+        prepare(candidates, interval, tmp_path, limits=MediaLimits(pixels=320 * 180 - 1))

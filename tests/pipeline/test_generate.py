@@ -4,41 +4,37 @@ from __future__ import annotations
 
 import io
 import json
+import shutil
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import av
 import pytest
 from pipeline.rig import (
     CLIP,
-    CLIP_KEYS,
     LONG_CLIP,
     RETRY_DELAY_MS,
     RETRY_MS,
     START_MS,
-    Crash,
-    CrashAfter,
     Rig,
     body,
     recording,
 )
 
+from clipline.adapters.storage import open_store
 from clipline.contract.coverage import GapPolicy
-from clipline.contract.errors import Unavailable
+from clipline.contract.errors import Conflict, NotFound, Unavailable
 from clipline.contract.interval import Interval
 from clipline.contract.recording import Recording
 from clipline.contract.result import Status
+from clipline.media.cut import Cut
 
 
 def frames(rig: Rig) -> int:
     data, _ = rig.services.destination.get("camera-1/clip-1.mp4", most_bytes=10**8)
     with av.open(io.BytesIO(data)) as container:
         return sum(1 for _ in container.decode(video=0))
-
-
-def fail_at(rig: Rig, part: str, method: str, at: int = 1) -> None:
-    crashing = CrashAfter(getattr(rig.services, part), method, at)
-    rig.services = replace(rig.services, **{part: crashing})
 
 
 def test_available(rig: Rig) -> None:
@@ -322,62 +318,34 @@ def test_a_clip_id_used_twice_at_once_stores_one_clip(rig: Rig, monkeypatch: pyt
     assert rig.cameras.puts[-1] == kept
 
 
-@pytest.mark.parametrize(
-    ("part", "method", "at", "files"),
-    [
-        ("destination", "put_file", 1, 4),
-        ("destination", "put_file", 2, 5),
-        ("destination", "put_file", 3, 6),
-        ("ledger", "write", 1, 3),
-        ("ledger", "write", 2, 3),
-        ("camera_api", "put_clip", 1, 3),
-        ("notifier", "publish", 1, 3),
-    ],
-)
-def test_a_crash_on_the_way_to_a_clip(rig: Rig, part: str, method: str, at: int, files: int) -> None:
-    fail_at(rig, part, method, at)
+@pytest.mark.parametrize("how", ["renamed over", "written over", "removed"])
+def test_a_recording_that_is_replaced_while_it_is_read(
+    rig: Rig, origin: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, how: str
+) -> None:
+    """It is read in place; nothing of two versions is ever called a clip."""
+    folder = tmp_path / "archive"
+    shutil.copytree(origin, folder)
+    rig.services = replace(rig.services, origin=open_store(f"file:{folder}"))
+    path = folder / "cam" / recording(0).name
+    render, changes = Cut.render, [how]
+
+    def spoil(*arguments: Any) -> Any:
+        report = render(*arguments)
+        match changes and changes.pop():
+            case "renamed over":
+                shutil.copy(path, tmp_path / "new").replace(path)
+            case "written over":
+                path.write_bytes(path.read_bytes()[:-1] + b"x")
+            case "removed":
+                path.rename(tmp_path / "gone")
+        return report
+
+    monkeypatch.setattr(Cut, "render", spoil)
     rig.queue.send(body())
-    with pytest.raises(Crash):
+    with pytest.raises((Conflict, NotFound)):
         rig.deliver()
-    assert list(rig.options.work_directory.glob("*")) == []
+    assert rig.stored() == set()
+    if how == "removed":
+        (tmp_path / "gone").rename(path)
     assert rig.deliver().status is Status.AVAILABLE
     rig.assert_settled("CLIP_AVAILABLE")
-    assert frames(rig) == 60
-    assert rig.store.files == files
-    assert set(rig.told()) == {"CLIP_AVAILABLE"}
-    assert len({message["eventId"] for message in rig.published.messages}) == 1
-
-
-@pytest.mark.parametrize(
-    ("part", "method"), [("queue", "send"), ("ledger", "write"), ("camera_api", "put_clip")]
-)
-def test_a_crash_on_the_way_to_a_retry(rig: Rig, part: str, method: str) -> None:
-    rig.cameras.announced = []
-    fail_at(rig, part, method)
-    rig.queue.send(body())
-    with pytest.raises(Crash):
-        rig.deliver()
-    assert rig.deliver().status is Status.PENDING
-    rig.wait()
-    assert rig.deliver_due()
-    assert rig.queue.depth().delayed == 1  # one chain, even where two retries were sent
-    rig.cameras.announced = [recording(0)]
-    rig.wait()
-    assert [outcome.status for outcome in rig.deliver_due()] == [Status.AVAILABLE]
-    rig.assert_settled("CLIP_AVAILABLE")
-    assert rig.store.files == len(CLIP_KEYS)
-    assert rig.told() == ["CLIP_AVAILABLE"]
-
-
-@pytest.mark.parametrize(
-    ("part", "method"), [("ledger", "write"), ("camera_api", "put_clip"), ("notifier", "publish")]
-)
-def test_a_crash_on_the_way_to_a_refusal(rig: Rig, part: str, method: str) -> None:
-    rig.clock.ms = LONG_CLIP.end_ms + RETRY_MS + 1
-    fail_at(rig, part, method)
-    rig.queue.send(body(LONG_CLIP))
-    with pytest.raises(Crash):
-        rig.deliver()
-    assert rig.deliver().status is Status.NOT_AVAILABLE
-    rig.assert_settled("CLIP_NOT_AVAILABLE")
-    assert len({message["eventId"] for message in rig.published.messages}) == 1

@@ -102,3 +102,28 @@ def drip(stub: Stub, head: bytes, endless: bytes) -> Reply:
 def silence(stub: Stub) -> Reply:
     """Nothing for 60 s, on a connection that stays open."""
     return lambda _: stub.stopping.wait(60)
+
+
+def gigabyte(status: int, header: str) -> Reply:
+    """An answer of 1 GiB, in chunks where ``header`` says so."""
+    block = b" " * 65536
+    if "chunked" in header:
+        block = b"10000\r\n" + block + b"\r\n"
+
+    def reply(send: Send) -> None:
+        send(f"HTTP/1.1 {status} Whatever\r\n{header}\r\n\r\n".encode())
+        for _ in range(16384):
+            send(block)
+
+    return reply
+
+
+def endless_headers(stub: Stub) -> Reply:
+    """A header after the other."""
+
+    def reply(send: Send) -> None:
+        send(b"HTTP/1.1 200 OK\r\n")
+        while not stub.stopping.is_set():
+            send(b"X: " + b"x" * 60_000 + b"\r\n")
+
+    return reply

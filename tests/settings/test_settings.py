@@ -102,6 +102,11 @@ def test_everything_that_is_wrong_is_named_at_once(load: Load, tmp_path: Path) -
         ("RECORDING_KEY", "{dir}/{nmae}", "expected {name} in it"),
         ("RECORDING_KEY", "/{name}", "without a slash at its head"),
         ("RECORDING_KEY", "../{name}", "without '..'"),
+        ("RECORDING_KEY", "./{name}", "without '..'"),
+        ("CLIP_KEY", "clips//{clipId}.mp4", "without '..'"),
+        ("THUMBNAIL_KEY", "a/./{clipId}_{size}.png", "without '..'"),
+        ("S3_BUCKET_ORIGIN_DIR", "rewinds/../secret", "without '.', '..'"),
+        ("METRICS_PORT", "65536", "less than or equal to 65535"),
         ("CLIP_KEY", "{cameraId}.mp4", "expected {clipId} in it"),
         ("CLIP_KEY", "{clipId}/{user}.mp4", "no fields but {cameraId}, {clipId}"),
         ("THUMBNAIL_KEY", "{clipId}.png", "expected {clipId} and {size} in it"),
@@ -252,3 +257,17 @@ def test_the_samples_can_be_loaded(no_settings: None, monkeypatch: pytest.Monkey
         assert settings.aws_sns_topic == f"arn:aws:sns:test_{name}"
         assert settings.aws_sqs_queue == f"arn:aws:sqs:test-sqs-{name}"
         assert settings.aws_sqs_queue_url == f"https://sqs.test-sqs-{name}"
+
+
+@pytest.mark.parametrize(
+    ("name", "key"),
+    [
+        ("CLIP_KEY", "\x1b[2J{clipId}"),
+        ("THUMBNAIL_KEY", "{clipId}\n{size}"),
+        ("RECORDING_KEY", "\u202e{name}"),
+        ("S3_BUCKET_ORIGIN_DIR", "rewinds\x07"),
+    ],
+)
+def test_a_key_holds_no_control_characters(load: Load, name: str, key: str) -> None:
+    with pytest.raises(ConfigurationError, match=f"{name} is .*control characters"):
+        load(**{name: key})

@@ -88,7 +88,8 @@ def _never_back(history: list[tuple[int, LedgerEntry]]) -> Iterator[str]:
             yield "another request took the clipId over"
         if before.metadata["status"] == Status.AVAILABLE:
             yield f"{after.metadata['status']} came after CLIP_AVAILABLE"
-        if (after.first_asked_ms, after.attempts) < (before.first_asked_ms, before.attempts):
+        fell_back = (after.first_asked_ms, after.attempts) < (before.first_asked_ms, before.attempts)
+        if fell_back and after.metadata["status"] != Status.AVAILABLE:
             yield "the chain fell back"
 
 

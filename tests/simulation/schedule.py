@@ -106,8 +106,8 @@ def draw(dice: Random) -> Schedule:
         slots=dice.choice((1, 2, 2, 3, 4)),
         batch=dice.choice((0, 0, 1, 3, 10)),
         repeats=dice.choice((0.0, 0.0, 0.1, 0.5)),
-        rate=dice.choice((0.0, 0.03, 0.1, 0.3)),
-        most_faults=dice.choice((1, 2, 4, 15)),
+        rate=dice.choice((0.0, 0.03, 0.1, 0.3, 0.6)),
+        most_faults=dice.choice((1, 2, 4, 15, 40)),
         redrive=dice.random() < 0.7,
     )  # fmt: skip
 

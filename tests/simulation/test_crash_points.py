@@ -1,8 +1,9 @@
 """Every call of a service, killed before and after its effect, failed, and its answer lost: alone, and
-kills in pairs."""
+kills in pairs. CLIPLINE_EVERY_PAIR=1 takes the pairs of every scenario."""
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator
 from pathlib import Path
 from random import Random
@@ -34,6 +35,8 @@ SCENARIOS = {
          Request("invalid", "invalid", ACROSS, (NOW_MS,))), (0, 0), (0, 0), batch=10
     ),
 }  # fmt: skip
+
+IN_CI = ("available", "retry timeout", "a clipId used twice")
 
 
 def run(name: str, plan: dict[int, str], directory: Path) -> Run:
@@ -69,7 +72,7 @@ def pairs(name: str, directory: Path) -> Iterator[dict[int, str]]:
 
 
 @pytest.mark.timeout(600)
-@pytest.mark.parametrize("name", SCENARIOS)
+@pytest.mark.parametrize("name", SCENARIOS if os.environ.get("CLIPLINE_EVERY_PAIR") else IN_CI)
 def test_every_pair_of_kills(name: str, tmp_path: Path) -> None:
     tried = 0
     for plan in pairs(name, tmp_path):

@@ -7,9 +7,11 @@ for them: the environment, ``AWS_PROFILE`` and the configuration files, roles, t
 
 from __future__ import annotations
 
+import io
 import os
 import re
 import threading
+import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
@@ -17,20 +19,27 @@ from functools import cache
 from typing import TYPE_CHECKING, Any, Literal, overload
 from urllib.parse import urlsplit
 
+import urllib3
+
+from clipline.adapters import http
 from clipline.contract.errors import NotFound, Refused, ServiceError, Unavailable
 from clipline.contract.text import shorten
 
 if TYPE_CHECKING:
+    from botocore.awsrequest import AWSResponse
     from botocore.exceptions import ClientError
     from botocore.session import Session
     from mypy_boto3_sns import SNSClient
     from mypy_boto3_sqs import SQSClient
 
+MOST_ANSWER_BYTES = 32 * 1024 * 1024
+"""SQS hands out ten messages of 1 MiB at most, which JSON's escapes can make 24 MiB of."""
+
 _MOST_ATTEMPTS = 3
-_CONNECT_S = 3.0
 _PAUSES_S = 3.0  # what standard mode waits between three attempts, at most: 1 s and 2 s
-_SHORTEST_READ_S = 0.5
-_MOST_CONNECTIONS = 64  # as many as a worker has threads at most; unused ones cost nothing
+_SHORTEST_ATTEMPT_S = 0.5
+_CREDENTIALS_S = 10.0  # an attempt to get temporary ones
+_SENDER = "clipline"
 _CREDENTIAL_LIFE = timedelta(minutes=10)
 
 _REGION = re.compile(r"[a-z]{2,4}(?:-[a-z]+)+-\d{1,2}", re.ASCII)
@@ -67,11 +76,11 @@ def client(service: Any, *, target: str, deadline_s: float = 30, wait_s: float =
     """A client, safe to use from several threads, for ``target``: the URL of a queue or a topic's ARN.
 
     The region is the one that ``target`` names, else the configured one. A call with up to three attempts
-    takes about ``deadline_s`` at most (each wait for bytes is bounded, which is enough for a service that
-    does not drip on purpose); ``wait_s`` comes on top of each attempt, for long polls. Raises Refused
-    without a region or credentials. That is not remembered: the next call looks for them again.
+    takes ``deadline_s`` at most, but for finding credentials; ``wait_s`` comes on top of each attempt, for
+    long polls. Raises Refused without a region or credentials. That is not remembered: the next call looks
+    for them again.
     """
-    read_s = max(_SHORTEST_READ_S, (deadline_s - _PAUSES_S) / _MOST_ATTEMPTS - _CONNECT_S)
+    attempt_s = max(_SHORTEST_ATTEMPT_S, (deadline_s - _PAUSES_S) / _MOST_ATTEMPTS)
     with _LOCK, translate("connect to", target):
         from botocore.config import Config
         from botocore.exceptions import NoCredentialsError
@@ -79,16 +88,16 @@ def client(service: Any, *, target: str, deadline_s: float = 30, wait_s: float =
         if session().get_credentials() is None:
             raise NoCredentialsError
         config = Config(
-            connect_timeout=_CONNECT_S,
-            read_timeout=read_s + wait_s,
             retries={"mode": "standard", "total_max_attempts": _MOST_ATTEMPTS},
-            tcp_keepalive=True,
-            max_pool_connections=_MOST_CONNECTIONS,
         )
         try:
-            return session().create_client(service, region_name=region_of(target), config=config)
+            made = session().create_client(service, region_name=region_of(target), config=config)
         except ValueError as error:  # what botocore makes of an endpoint that is no URL
             raise Refused("connect to", target, str(error), hint="check AWS_ENDPOINT_URL") from error
+        # All handlers of an event are called: this one takes the place of the session's.
+        made.meta.events.unregister("before-send", unique_id=_SENDER)
+        made.meta.events.register("before-send", _sender(session(), attempt_s + wait_s), unique_id=_SENDER)
+        return made
 
 
 @cache
@@ -100,7 +109,62 @@ def session() -> Session:
     # botocore reads AWS_DEFAULT_REGION alone; the other tools of AWS read this one, first.
     if region := os.environ.get("AWS_REGION"):
         made.set_config_variable("region", region)
+    made.register("before-send", _sender(made, _CREDENTIALS_S), unique_id=_SENDER)
     return made
+
+
+def _sender(made: Session, attempt_s: float) -> Any:
+    """A handler of botocore's event before-send, which sends what botocore's client would.
+
+    botocore's own time limit starts anew with every byte, and it reads any answer whole; here an attempt,
+    connecting included, takes ``attempt_s`` at most, and an answer has ``MOST_ANSWER_BYTES`` at most.
+    Retries, signatures and parsing stay botocore's, as do the certificates that are trusted (AWS_CA_BUNDLE,
+    ca_bundle in the profile, REQUESTS_CA_BUNDLE) and the proxies (HTTP_PROXY, HTTPS_PROXY, NO_PROXY). What
+    ``botocore.config.Config`` says of connections does not count. The metadata service of a machine is asked
+    by botocore itself, and so are bodies that a client reads as streams: SQS, SNS and STS have none.
+    """
+    from botocore import exceptions
+    from botocore.awsrequest import AWSResponse
+
+    client = _http_client(_ca_bundle(made))
+
+    class Unanswered(exceptions.HTTPClientError):  # which botocore repeats, as it does its own
+        fmt = "{error}"
+
+    def send(request: Any, **_: object) -> AWSResponse | None:
+        if request.stream_output:
+            return None
+        headers = {
+            name: value.decode() if isinstance(value, bytes) else str(value)
+            for name, value in request.headers.items()
+        }
+        body = request.body.encode() if isinstance(request.body, str) else request.body
+        until = time.monotonic() + attempt_s
+        try:
+            answer = client.request(
+                request.method, request.url, headers=headers, body=body, until=until,
+                most_bytes=MOST_ANSWER_BYTES,
+            )  # fmt: skip
+        except http.Setback as setback:
+            raise Unanswered(error=setback) from setback
+        raw = urllib3.HTTPResponse(io.BytesIO(answer.body), preload_content=False)
+        headers_of_answer: Any = answer.headers
+        return AWSResponse(request.url, answer.status, headers_of_answer, raw)
+
+    return send
+
+
+@cache
+def _http_client(ca_bundle: str) -> http.Client:
+    return http.Client(ca_bundle=ca_bundle, proxies=True)
+
+
+def _ca_bundle(made: Session) -> str:
+    """A file of certificates: what botocore would look at."""
+    from botocore.httpsession import get_cert_path
+
+    found = made.get_config_variable("ca_bundle") or os.environ.get("REQUESTS_CA_BUNDLE")
+    return str(found or get_cert_path(True))
 
 
 def region_of(target: str) -> str | None:

@@ -26,11 +26,12 @@ class SnsNotifier:
 
     Subscribers get the metadata as compact JSON, in ASCII, and can filter by the attributes ``status`` and
     ``cameraId`` (left out where the camera's id is none). ``publish`` raises NotFound when the topic does not
-    exist.
+    exist. A request takes ``deadline_s`` at most, its repeats included.
     """
 
-    def __init__(self, topic_arn: str) -> None:
+    def __init__(self, topic_arn: str, *, deadline_s: float = 30) -> None:
         self._topic_arn = topic_arn
+        self._deadline_s = deadline_s
 
     def publish(self, metadata: Mapping[str, Any]) -> None:
         """As in the port.
@@ -67,7 +68,7 @@ class SnsNotifier:
 
     @cached_property
     def _client(self) -> SNSClient:
-        return aws.client("sns", target=self._topic_arn)
+        return aws.client("sns", target=self._topic_arn, deadline_s=self._deadline_s)
 
     def _message(self, metadata: Mapping[str, Any], most_bytes: int) -> str:
         message = _structured(metadata)

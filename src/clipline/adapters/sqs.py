@@ -34,10 +34,12 @@ class SqsQueue:
 
     ``dead_letter_url`` is where ``dead_letter`` sends to; without it that is the queue that the redrive
     policy of this one names, which takes the permissions sqs:GetQueueAttributes here and sqs:GetQueueUrl
-    there. Beyond what the port says, every method raises NotFound when the queue does not exist.
+    there. A request takes ``deadline_s`` at most, its repeats included; one of ``receive``, 20 s more for
+    each of its three attempts. Beyond what the port says, every method raises NotFound when the queue does
+    not exist.
     """
 
-    def __init__(self, url: str, *, dead_letter_url: str | None = None) -> None:
+    def __init__(self, url: str, *, dead_letter_url: str | None = None, deadline_s: float = 30) -> None:
         """Raises ConfigurationError for a FIFO queue."""
         if url.endswith(".fifo"):
             raise ConfigurationError(
@@ -45,6 +47,7 @@ class SqsQueue:
                 hint="expected a standard queue",
             )
         self._url = url
+        self._deadline_s = deadline_s
         self._given_dead_letter_url = dead_letter_url
 
     def send(self, body: str, *, delay_s: int = 0, attributes: Mapping[str, str] | None = None) -> None:
@@ -108,11 +111,11 @@ class SqsQueue:
 
     @cached_property
     def _client(self) -> SQSClient:
-        return aws.client("sqs", target=self._url)
+        return aws.client("sqs", target=self._url, deadline_s=self._deadline_s)
 
     @cached_property
     def _receiver(self) -> SQSClient:
-        return aws.client("sqs", target=self._url, wait_s=_MOST_WAIT_S)
+        return aws.client("sqs", target=self._url, deadline_s=self._deadline_s, wait_s=_MOST_WAIT_S)
 
     @cached_property
     def dead_letter_url(self) -> str:

@@ -21,8 +21,10 @@ from starlette.exceptions import HTTPException
 
 from clipline import __version__
 from clipline.camera_service.catalog import Camera, Catalog, StoredRecording
+from clipline.camera_service.observed import HEADERS, Observed, ServiceMetrics
 from clipline.contract.errors import CliplineError, Conflict, NotFound, Refused, Unavailable
 from clipline.contract.interval import Interval, iso, parse_instant
+from clipline.contract.recording import ALIAS
 from clipline.contract.result import Status
 from clipline.contract.text import ID, shorten
 
@@ -93,6 +95,7 @@ def _system_now_ms() -> int:
 
 def create_app(catalog: Catalog, *, now_ms: Callable[[], int] = _system_now_ms) -> FastAPI:
     """The application. The catalog stays the caller's to close."""
+    metrics = ServiceMetrics()
     # The interactive pages would load their scripts from somewhere else.
     app = FastAPI(
         title="Clipline camera service",
@@ -107,6 +110,7 @@ def create_app(catalog: Catalog, *, now_ms: Callable[[], int] = _system_now_ms) 
         },
     )
     app.add_exception_handler(Exception, _on_error)
+    app.add_middleware(Observed, metrics=metrics)
     for handled in (HTTPException, RequestValidationError, CliplineError):
         app.add_exception_handler(handled, _on_error)
 
@@ -115,6 +119,11 @@ def create_app(catalog: Catalog, *, now_ms: Callable[[], int] = _system_now_ms) 
         """Whether the service can answer."""
         catalog.check()
         return Health()
+
+    @app.get("/metrics", include_in_schema=False)
+    def scrape(request: Request) -> Response:
+        """How often and how long it was asked, and how much it knows."""
+        return metrics.answer(request.headers.get("Accept", ""), catalog.counts())
 
     @app.get("/cameras")
     def cameras() -> list[CameraDocument]:
@@ -134,6 +143,8 @@ def create_app(catalog: Catalog, *, now_ms: Callable[[], int] = _system_now_ms) 
             interval = Interval(startDate, endDate)
         except ValueError:
             raise HTTPException(422, f"endDate {endDate} does not come after startDate {startDate}") from None
+        if not ALIAS.fullmatch(alias):
+            raise HTTPException(404, f"no camera has the alias {shorten(alias)}")
         found = catalog.recordings(alias, interval, whole=not allowPartialMatch, most=MOST_RECORDINGS + 1)
         if len(found) > MOST_RECORDINGS:
             raise HTTPException(422, f"more than {MOST_RECORDINGS} recordings: ask for a shorter interval")
@@ -160,6 +171,8 @@ def create_app(catalog: Catalog, *, now_ms: Callable[[], int] = _system_now_ms) 
     @app.get("/cameras/{cameraId}")
     def camera(cameraId: str) -> CameraDocument:
         """One camera."""
+        if not ID.fullmatch(cameraId):
+            raise HTTPException(404, f"no camera has the id {shorten(cameraId)}")
         return _camera(catalog.camera(cameraId))
 
     return app
@@ -243,4 +256,6 @@ def _describe(problem: Mapping[str, Any]) -> str:
 
 def _problem(status: int, detail: str, headers: Mapping[str, str] | None = None) -> Response:
     problem = Problem(title=HTTPStatus(status).phrase, status=status, detail=detail)
+    # An error that nobody expected is answered outside of ``Observed``.
+    headers = {**HEADERS, **(headers or {})}
     return Response(problem.model_dump_json(), status, headers=headers, media_type="application/problem+json")

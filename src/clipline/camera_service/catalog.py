@@ -119,6 +119,15 @@ class Catalog:
         with self._database.read("check") as db:
             db.execute("SELECT count(*) FROM cameras").fetchone()
 
+    def counts(self) -> Mapping[str, int]:
+        """How many cameras, recordings and clips there are, by those words."""
+        with self._database.read("count") as db:
+            row = db.execute(
+                "SELECT (SELECT count(*) FROM cameras), (SELECT count(*) FROM recordings), "
+                "(SELECT count(*) FROM clips)"
+            ).fetchone()
+        return dict(zip(("cameras", "recordings", "clips"), row, strict=True))
+
     def cameras(self) -> Sequence[Camera]:
         """All cameras, in the order of their names."""
         with self._database.read("list cameras") as db:

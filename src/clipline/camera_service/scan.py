@@ -20,7 +20,7 @@ from pathlib import Path
 from clipline.camera_service.catalog import Camera, StoredRecording
 from clipline.contract.errors import CliplineError, NotFound
 from clipline.contract.interval import LATEST_MS, Interval
-from clipline.contract.recording import ALIAS, NameFormat
+from clipline.contract.recording import ALIAS, SAFE_NAME, NameFormat
 from clipline.contract.text import ID, shorten
 
 SUFFIXES = frozenset({".mp4", ".m4v", ".mov"})
@@ -132,6 +132,8 @@ def _look(
 ) -> StoredRecording | Skipped:
     if not ALIAS.fullmatch(alias):
         return Skipped(path, "no camera alias can be read from its name or folder", repr(alias))
+    if not all(SAFE_NAME.fullmatch(part) for part in path.parts[1:]):
+        return Skipped(path, "its name or a folder's holds control characters or is no text")
     start = names.start_ms(path.name)
     if start is None or start[0] < 0:
         return Skipped(path, f"its name does not end in a time like {names.name(alias, 1_537_113_617_000)}")

@@ -9,7 +9,8 @@
     │   ├── UnreadableRecording   empty, truncated, corrupt, mislabelled: it counts as a gap
     │   ├── UnsupportedMedia      sound footage that this version can't cut exactly
     │   ├── NoFrames              no frame lies in the interval
-    │   └── VerificationFailed    a finished clip is not what the plan promised
+    │   ├── VerificationFailed    a finished clip is not what the plan promised
+    │   └── EngineFailed          a limit was reached, or the process that made the clip died
     └── ServiceError              something outside answered badly, or not at all
         ├── NotFound              the object or record is not there (yet)
         ├── Conflict              someone else changed it first: read again, then decide
@@ -94,6 +95,10 @@ class NoFrames(MediaError):
 
 class VerificationFailed(MediaError):
     """The finished file is not what the plan promised; it must not be published."""
+
+
+class EngineFailed(MediaError):
+    """Making the clip took more than its limits allow, or its process ended before the clip was there."""
 
 
 class ServiceError(CliplineError):

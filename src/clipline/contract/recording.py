@@ -16,7 +16,8 @@ DEFAULT_RECORDING_KEY = "{dir}/{name}"
 ALIAS = re.compile(r"[A-Za-z0-9_-](?:[A-Za-z0-9_.-]{0,126}[A-Za-z0-9_-])?", re.ASCII)
 """What a camera's alias may look like. It becomes part of object keys, file names and URLs."""
 
-_SAFE_NAME = re.compile(r"[^/\\\x00-\x1f\x7f-\x9f\ud800-\udfff]{1,255}")
+SAFE_NAME = re.compile(r"[^/\\\x00-\x1f\x7f-\x9f\ud800-\udfff]{1,255}")
+"""What a recording's file name may look like: no separators, no control characters, no broken text."""
 
 
 @dataclass(frozen=True)
@@ -63,7 +64,7 @@ def _moment(instant_ms: int) -> datetime:
 def _parse(stamp: str, timestamp_format: str) -> datetime | None:
     try:
         return datetime.strptime(stamp, timestamp_format).replace(tzinfo=UTC)
-    except ValueError:
+    except (ValueError, re.error):  # a format that names a field twice makes no regular expression
         return None
 
 
@@ -99,7 +100,7 @@ def announced(recording_url: str, alias: str, start_ms: int, end_ms: int, names:
         name = unquote(urlsplit(recording_url).path).rpartition("/")[2]
     except ValueError:  # brackets that hold no IPv6 address
         name = ""
-    if not _SAFE_NAME.fullmatch(name) or name in {".", ".."}:
+    if not SAFE_NAME.fullmatch(name) or name in {".", ".."}:
         raise ValueError(f"recordingUrl {recording_url[:200]!r} does not end in a file name")
     match names.start_ms(name):
         case (named_ms, True) if abs(named_ms - start_ms) < 1000:

@@ -28,6 +28,9 @@ MAX_LITERAL_CHARACTERS = 64 * 1024
 MAX_NESTING = 32
 """Levels of lists and objects in a body, far below where Python's own limit depends on the caller."""
 
+MOST_RETRY_TIMESTAMPS = 10_000
+"""A retry a minute makes fifteen. Notifications repeat them, and SNS carries no list of some 17,000."""
+
 _ID_EXPECTED = "expected 1 to 64 letters, digits, '_' or '-'"
 _TIMESTAMP_EXPECTED = "expected milliseconds since the epoch, an integer or a string of digits"
 
@@ -79,6 +82,13 @@ def parse_request(body: str) -> ClipRequest:
                 clip_id=fields.clipId,
                 body=carried,
             )
+    if len(fields.retryTimestamps) > MOST_RETRY_TIMESTAMPS:
+        raise InvalidRequest(
+            f"retryTimestamps has {len(fields.retryTimestamps)} entries, "
+            f"expected at most {MOST_RETRY_TIMESTAMPS}",
+            clip_id=fields.clipId,
+            body=document,
+        )
     try:
         interval = Interval(fields.startTimestampInMs, fields.endTimestampInMs)
     except ValueError:

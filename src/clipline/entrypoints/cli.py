@@ -20,6 +20,7 @@ from clipline import __version__
 from clipline.contract.coverage import GapPolicy
 from clipline.contract.errors import CliplineError, ConfigurationError, UnreadableRequest
 from clipline.contract.modes import CutMode, HevcMode
+from clipline.contract.text import printable
 from clipline.entrypoints.clip_lines import print_cut
 from clipline.entrypoints.options import Command, File, console_of, settings_of, settings_options
 from clipline.entrypoints.options import as_json as with_json
@@ -147,8 +148,9 @@ def invoke(
     """Handle an SQS event as the Lambda function would; - is standard input."""
     from clipline.entrypoints.local import with_camera_api
     from clipline.entrypoints.records import handle_records
+    from clipline.entrypoints.report import Progress, exit_code, print_handled, progress
     from clipline.entrypoints.report import as_json as to_json
-    from clipline.entrypoints.report import exit_code, print_handled, progress
+    from clipline.entrypoints.telemetry.compose import for_terminal
     from clipline.wiring import application
 
     event = _read_event(event_file)
@@ -156,9 +158,9 @@ def invoke(
     results = []
     with with_camera_api(settings_of(env_file, data, setting)) as settings, application(settings) as wired:
         with progress(console) as on_stage:
-            for handled in handle_records(
-                wired.generator, event, lambda stage: on_stage(stage.name, stage.duration_ms)
-            ):
+            telemetry = for_terminal(Progress(on_stage), _say_telemetry_failed)
+            for handled in handle_records(wired.generator, event, telemetry.stage, begun=telemetry.begun):
+                telemetry.handled(handled)
                 results.append(handled)
                 if not as_json:
                     print_handled(console, handled)
@@ -195,26 +197,9 @@ def worker(
     env_file: Path, data: Path | None, setting: tuple[str, ...], until_idle: bool, visibility: int
 ) -> None:
     """Take requests from the queue and handle them, until SIGTERM; logs are JSON lines."""
-    from clipline.entrypoints.local import with_camera_api
-    from clipline.entrypoints.log import log_handled, make_logger
-    from clipline.entrypoints.worker import Worker, stop_on_signals
-    from clipline.wiring import application
+    from clipline.entrypoints.worker_process import run_worker
 
-    given = settings_of(env_file, data, setting)
-    logger = make_logger(given.log_level)
-    with (
-        stop_on_signals() as stop,
-        with_camera_api(given, logger.info) as settings,
-        application(settings) as wired,
-    ):
-        logger.info(
-            "worker started",
-            extra={"concurrency": settings.worker_concurrency, "queue": settings.aws_sqs_queue_url},
-        )
-        Worker(wired, lambda handled: log_handled(logger, handled), visibility_s=visibility).run(
-            stop, until_idle=until_idle
-        )
-        logger.info("worker stopped")
+    run_worker(settings_of(env_file, data, setting), visibility_s=visibility, until_idle=until_idle)
 
 
 @app.command(short_help="List dead letters, or return them to the queue.")
@@ -237,13 +222,16 @@ def redrive(
 
     A message that is returned counts as the next attempt of the same request.
     """
+    from contextlib import ExitStack
+
     from clipline.entrypoints.redrive import redrive as run
-    from clipline.wiring import application
+    from clipline.wiring import queue_of
 
     if remove and not (letters or everything):
         raise ConfigurationError("--remove: name the letters to remove, or add --all")
-    with application(settings_of(env_file, data, setting)) as wired:
-        run(wired.dead_letters, letters, everything=everything, remove=remove, as_json=as_json)
+    with ExitStack() as stack:
+        _, dead_letters = queue_of(settings_of(env_file, data, setting), stack)
+        run(dead_letters, letters, everything=everything, remove=remove, as_json=as_json)
 
 
 @app.command(
@@ -300,7 +288,7 @@ def sample(directory: Path, start: str, recordings: int, duration: int) -> None:
     for path in make_sample_footage(
         directory, console, start_ms=start_ms, recordings=recordings, duration_s=duration
     ):
-        console.print(str(path), highlight=False, markup=False)
+        console.print(printable(str(path)), highlight=False, markup=False)
 
 
 @app.command(short_help="Check everything, and say what to fix.")
@@ -311,17 +299,13 @@ def doctor(env_file: Path, data: Path | None, setting: tuple[str, ...], as_json:
     from dataclasses import asdict
 
     from clipline.entrypoints.doctor import examine
+    from clipline.entrypoints.report import print_finding
 
     findings = []
     for finding in examine(lambda: settings_of(env_file, data, setting)):
         findings.append(finding)
         if not as_json:
-            mark = "[green]ok  [/]" if finding.fine else "[bold red]FIX [/]"
-            from rich.markup import escape
-
-            console_of().print(
-                f"{mark} {finding.what:16} {escape(finding.detail)}", highlight=False, soft_wrap=True
-            )
+            print_finding(console_of(), finding)
     if as_json:
         print(json.dumps([asdict(finding) for finding in findings], indent=2))
     sys.exit(0 if all(finding.fine for finding in findings) else 1)
@@ -342,8 +326,12 @@ def demo(data: Path) -> None:
     sys.exit(run(data, console_of()))
 
 
+def _say_telemetry_failed(watcher: str, error: Exception) -> None:
+    print(printable(f"clipline: {watcher} failed, clips go on: {error}"), file=sys.stderr)
+
+
 def _fail(message: str, code: int) -> NoReturn:
-    print(f"clipline: {message}", file=sys.stderr)
+    print(printable(f"clipline: {message}"), file=sys.stderr)
     raise SystemExit(code)
 
 
@@ -364,7 +352,8 @@ def main() -> None:
         _fail("interrupted", 130)
     except (CliplineError, OSError) as error:
         if verbose:
-            traceback.print_exc()
+            for line in traceback.format_exc().splitlines():
+                print(printable(line), file=sys.stderr)
         text = str(error)
         if isinstance(error, OSError) and error.filename:
             text = f"{error.filename}: {error.strerror}"

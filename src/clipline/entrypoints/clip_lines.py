@@ -6,6 +6,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from clipline.contract.interval import iso
+from clipline.contract.text import printable
 
 SOUND = {
     "copy": "copied",
@@ -48,9 +49,9 @@ def _megabytes(size_bytes: int) -> str:
 
 def print_cut(document: Mapping[str, Any]) -> None:
     """The clip that ``clipline cut`` made."""
-    print(document["clip"]["key"])
+    print(printable(document["clip"]["key"]))
     for name, value in media_lines(document):
-        print(f"  {name:12}{value}")
+        print(f"  {name:12}{printable(value)}")
     for size in document["thumbnail"]["sizes"]:
-        print(f"  {'thumbnail':12}{document['thumbnail']['key'].replace('{size}', str(size))}")
+        print(f"  {'thumbnail':12}{printable(document['thumbnail']['key'].replace('{size}', str(size)))}")
     print(f"  {'timings':12}{timings_line(document['timingsInMs'])}")

@@ -11,7 +11,6 @@ from pathlib import Path
 from typing import Any
 
 from rich.console import Console
-from rich.markup import escape
 from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 
 from clipline.contract.interval import Interval, iso, parse_instant
@@ -19,7 +18,7 @@ from clipline.contract.result import Status
 from clipline.entrypoints.event import build_event
 from clipline.entrypoints.local import SAMPLE_ALIAS, SAMPLE_CAMERA_ID, with_camera_api
 from clipline.entrypoints.records import Handled
-from clipline.entrypoints.report import EXIT_FAILED, exit_code, print_handled, progress
+from clipline.entrypoints.report import EXIT_FAILED, escape, exit_code, print_handled, progress
 from clipline.entrypoints.worker import Worker
 from clipline.settings import local_settings
 from clipline.wiring import application
@@ -45,7 +44,8 @@ def demo(data: Path, console: Console) -> int:
     began = time.monotonic()
 
     def say(text: str) -> None:
-        console.print(escape(text), highlight=False, soft_wrap=True)
+        for line in text.split("\n"):
+            console.print(escape(line), highlight=False, soft_wrap=True)
 
     with with_camera_api(local_settings(data), say) as settings, application(settings) as app:
         say(f"Queue: {data}/queue.sqlite. Notifications: {data}/notifications.jsonl\n")

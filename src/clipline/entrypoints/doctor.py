@@ -15,7 +15,7 @@ from clipline import __version__
 from clipline.contract.errors import CliplineError, NotFound
 from clipline.entrypoints.local import with_camera_api
 from clipline.settings import Settings
-from clipline.wiring import application
+from clipline.wiring import application, media_limits
 
 _LEAST_FREE_BYTES = 1_000_000_000
 
@@ -40,6 +40,7 @@ def examine(load: Callable[[], Settings]) -> Iterator[Finding]:
         return
     yield Finding("settings", True, "complete and well-formed")
     yield _work_directory(settings.clip_download_dest)
+    yield _isolation(settings)
     said: list[str] = []
     try:
         with with_camera_api(settings, said.append) as callable_settings:
@@ -84,6 +85,23 @@ def _work_directory(path: Path) -> Finding:
     if free_bytes < _LEAST_FREE_BYTES:
         return Finding("work directory", False, f"{detail}; a long clip and its footage need about 1 GB")
     return Finding("work directory", True, detail)
+
+
+def _isolation(settings: Settings) -> Finding:
+    """A child is made and asked; what the kernel lacks is told, and is a fault only where nothing works."""
+    from clipline.media.isolation.engine import Isolated
+
+    if settings.isolation == "off":
+        return Finding("isolation", True, "off, as ISOLATION says")
+    try:
+        with Isolated(media_limits(settings)) as engine:
+            missing = engine.missing()
+    except CliplineError as error:
+        return Finding("isolation", False, f"{error}; ISOLATION=off does without")
+    offered = "a process for each clip, with limits, without network, credentials and other files"
+    if missing:
+        offered = f"a process for each clip, but not all is offered here: {'; '.join(missing)}"
+    return Finding("isolation", True, offered)
 
 
 def _services(settings: Settings) -> Iterator[Finding]:

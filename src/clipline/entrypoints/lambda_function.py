@@ -3,19 +3,20 @@
 from __future__ import annotations
 
 from contextlib import ExitStack
-from functools import cache
+from functools import cache, partial
 from typing import TYPE_CHECKING, Any
 
-from clipline.entrypoints.log import log_handled, make_logger
+from clipline.entrypoints.log import make_logger
 from clipline.entrypoints.records import handle_records
+from clipline.entrypoints.telemetry.compose import for_function
 from clipline.settings import load_settings
 from clipline.wiring import Application, application
 
-if TYPE_CHECKING:
-    from aws_lambda_powertools import Logger
+_BURY_S, _MOST_ROUNDS = 30, 20
+"""A round over the dead letters is begun with so much time left, and no more than so many are."""
 
-_MARGIN_MS = 15_000
-"""A record begun with less time left would likely be cut off in its middle."""
+if TYPE_CHECKING:
+    from clipline.entrypoints.telemetry.watcher import Telemetry
 
 
 def handler(event: dict[str, Any], context: Any) -> dict[str, Any]:
@@ -24,23 +25,44 @@ def handler(event: dict[str, Any], context: Any) -> dict[str, Any]:
     Raises ConfigurationError where a setting is wrong and UnreadableRequest where ``event`` is no SQS
     event: the whole batch is delivered again then.
     """
-    app, logger = _start()
-
-    def time_left() -> bool:
-        remaining_ms = getattr(context, "get_remaining_time_in_millis", None)
-        return remaining_ms is None or remaining_ms() > _MARGIN_MS
-
+    app, telemetry = _start()
     failures = []
-    for handled in handle_records(app.generator, event, time_left=time_left):
-        log_handled(logger, handled)
-        if handled.error is not None:
-            failures.append({"itemIdentifier": handled.message_id})
+    left = partial(_seconds_left, context)
+    try:
+        for handled in handle_records(app.generator, event, telemetry.stage, left, telemetry.begun):
+            telemetry.handled(handled)
+            if handled.error is not None:
+                failures.append({"itemIdentifier": handled.message_id})
+    finally:
+        telemetry.flush()
     return {"batchItemFailures": failures}
 
 
+def bury(_event: object, context: Any) -> dict[str, int]:
+    """A second handler, for a schedule of every few minutes: tells of messages whose function died without a
+    word (out of memory, out of time), which SQS has moved to the dead-letter queue; returns how many."""
+    app, _ = _start()
+    letters = 0
+    for _ in range(_MOST_ROUNDS):
+        left_s = _seconds_left(context)
+        if left_s is not None and left_s < _BURY_S:
+            break
+        found = app.generator.bury(app.dead_letters)
+        letters += found
+        if not found:
+            break
+    make_logger(app.settings.log_level).info("buried", extra={"letters": letters})
+    return {"letters": letters}
+
+
+def _seconds_left(context: Any) -> float | None:
+    remaining_ms = getattr(context, "get_remaining_time_in_millis", None)
+    return None if remaining_ms is None else remaining_ms() / 1000
+
+
 @cache
-def _start() -> tuple[Application, Logger]:
+def _start() -> tuple[Application, Telemetry]:
     """Once per execution environment; its services live as long as that does."""
     settings = load_settings()
-    logger = make_logger(settings.log_level)
-    return ExitStack().enter_context(application(settings)), logger
+    app = ExitStack().enter_context(application(settings))
+    return app, for_function(make_logger(settings.log_level))

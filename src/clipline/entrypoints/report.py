@@ -5,20 +5,26 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 from urllib.parse import unquote, urlsplit
 
 from rich.console import Console
-from rich.markup import escape
+from rich.markup import escape as escape_markup
 from rich.table import Table
 
 from clipline.contract.errors import UnreadableRequest
 from clipline.contract.interval import iso
 from clipline.contract.result import Status
+from clipline.contract.text import printable
 from clipline.entrypoints.clip_lines import media_lines, timings_line
 from clipline.entrypoints.records import Handled
+from clipline.entrypoints.telemetry.watcher import Watcher
 from clipline.media.stopwatch import OnStage, unobserved
 from clipline.pipeline.job import Outcome
+from clipline.pipeline.observation import Stage
+
+if TYPE_CHECKING:
+    from clipline.entrypoints.doctor import Finding
 
 STAGES = {
     "camera": "asking the camera API",
@@ -35,6 +41,11 @@ STAGES = {
 
 EXIT_AVAILABLE, EXIT_FAILED, EXIT_USAGE, EXIT_PENDING, EXIT_OTHER = range(5)
 _FROM_BEST_TO_WORST = (EXIT_AVAILABLE, EXIT_PENDING, EXIT_OTHER, EXIT_FAILED)
+
+
+def escape(text: str) -> str:
+    """``text`` from wherever, as it may stand between the marks of rich and go to a terminal."""
+    return escape_markup(printable(text))
 
 
 def exit_code(results: list[Handled]) -> int:
@@ -64,6 +75,16 @@ def as_json(handled: Handled) -> dict[str, Any]:
     return {"messageId": handled.message_id} | document | more
 
 
+class Progress(Watcher):
+    """Says what is being done, by the function that ``progress`` gives."""
+
+    def __init__(self, on_stage: OnStage) -> None:
+        self._on_stage = on_stage
+
+    def stage(self, stage: Stage) -> None:
+        self._on_stage(stage.name, stage.duration_ms)
+
+
 @contextmanager
 def progress(console: Console) -> Iterator[OnStage]:
     """A line that says what is being done; gives the function to call as stages begin and end."""
@@ -77,6 +98,12 @@ def progress(console: Console) -> Iterator[OnStage]:
                 status.update(STAGES.get(name, name))
 
         yield on_stage
+
+
+def print_finding(console: Console, finding: Finding) -> None:
+    """What ``clipline doctor`` found."""
+    mark = "[green]ok  [/]" if finding.fine else "[bold red]FIX [/]"
+    console.print(f"{mark} {finding.what:16} {escape(finding.detail)}", highlight=False, soft_wrap=True)
 
 
 def print_handled(console: Console, handled: Handled) -> None:

@@ -14,14 +14,21 @@ import uvicorn
 from clipline.contract.errors import ConfigurationError, Unavailable
 
 if TYPE_CHECKING:
-    from fastapi import FastAPI
+    from starlette.applications import Starlette
 
+_MOST_HEAD_BYTES = 16 * 1024
+"""Of a request line with its headers; more is answered with 400."""
+
+_MOST_CONNECTIONS = 100
+"""More are answered with 503 at once."""
+
+_IDLE_S = 5
 _START_S = 30
 _STOP_S = 5
 
 
 @contextmanager
-def serve_in_thread(app: FastAPI, host: str = "127.0.0.1", port: int = 0) -> Iterator[str]:
+def serve_in_thread(app: Starlette, host: str = "127.0.0.1", port: int = 0) -> Iterator[str]:
     """Serve ``app`` until the context ends; gives its base URL, without a slash at the end.
 
     Port 0 takes a free one. Requests still running at the end get five seconds. Raises ConfigurationError
@@ -37,6 +44,10 @@ def serve_in_thread(app: FastAPI, host: str = "127.0.0.1", port: int = 0) -> Ite
         ) from error
     config = uvicorn.Config(
         app,
+        http="h11",  # the one whose limit on what comes before a body can be set
+        h11_max_incomplete_event_size=_MOST_HEAD_BYTES,
+        limit_concurrency=_MOST_CONNECTIONS,
+        timeout_keep_alive=_IDLE_S,
         log_config=None,
         access_log=False,
         ws="none",

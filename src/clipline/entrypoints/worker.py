@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import shutil
 import signal
 import threading
+import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 
-from clipline.contract.errors import CliplineError
-from clipline.entrypoints.records import Handled
+from clipline.contract.errors import CliplineError, Unavailable
+from clipline.entrypoints.records import Handled, unwatched
 from clipline.pipeline.observation import Observer, unobserved
 from clipline.pipeline.ports import Message
 from clipline.pipeline.workdir import sweep
@@ -22,12 +24,22 @@ _WAIT_S = 5
 """One long poll. A stop waits for it, so it is below the 20 s that SQS allows."""
 
 _BURY_EVERY_S = 60
+_TURN_S = 5
+"""While all are busy the receive loop takes a turn this often, so that it is seen to live."""
+
 _MOST_BACKOFF_S = 300
 _MOST_PAUSE_S = 30
 
+OnQueueError = Callable[[str, CliplineError, Message | None], None]
+"""Called with what the queue failed to do: receive, hide a message, or give it back."""
+
 
 class Worker:
-    """Handles the messages of the queue."""
+    """Handles the messages of the queue.
+
+    ``begun``, ``observe`` and ``on_handled`` are told of each message, from the thread that works on it, and
+    ``on_queue_error`` of what the queue itself fails, from any thread; without it ``on_handled`` is.
+    """
 
     def __init__(
         self,
@@ -35,14 +47,24 @@ class Worker:
         on_handled: Callable[[Handled], None],
         *,
         observe: Observer = unobserved,
+        begun: Callable[[Message], None] = unwatched,
+        on_queue_error: OnQueueError | None = None,
         visibility_s: int = DEFAULT_VISIBILITY_S,
     ) -> None:
         self._app = app
         self._on_handled = on_handled
         self._observe = observe
+        self._begun = begun
+        self._on_queue_error = on_queue_error or self._as_handled
         self._visibility_s = visibility_s
         self._in_progress: dict[str, Message] = {}
         self._lock = threading.Lock()
+        self._burying = threading.Lock()
+        self._turned = time.monotonic()
+
+    def since_turn_s(self) -> float:
+        """How long ago the receive loop took its last turn."""
+        return time.monotonic() - self._turned
 
     def run(self, stop: threading.Event, *, until_idle: bool = False) -> None:
         """Receive and handle until ``stop`` is set, or with ``until_idle`` until nothing comes.
@@ -63,7 +85,9 @@ class Worker:
         try:
             with ThreadPoolExecutor(concurrency, thread_name_prefix="clip") as pool:
                 while not stop.is_set():
-                    slots.acquire()
+                    self._turned = time.monotonic()
+                    if not slots.acquire(timeout=_TURN_S):
+                        continue
                     if stop.is_set():  # while all were busy
                         break
                     free = 1
@@ -73,7 +97,7 @@ class Worker:
                         messages = self._receive(free, until_idle=until_idle)
                         pause_s = 1.0
                     except CliplineError as error:
-                        self._on_handled(Handled("", None, error=error))
+                        self._on_queue_error("receive", error, None)
                         stop.wait(pause_s)
                         pause_s = min(pause_s * 2, _MOST_PAUSE_S)
                         messages = []
@@ -98,13 +122,26 @@ class Worker:
             undertaker.join()
 
     def _receive(self, most: int, *, until_idle: bool) -> list[Message]:
+        self._check_room()
         wait_s = 0.2 if until_idle else _WAIT_S
         return list(
             self._app.services.queue.receive(most=most, wait_s=wait_s, visibility_s=self._visibility_s)
         )
 
+    def _check_room(self) -> None:
+        """Raises Unavailable where the disk is too full to begin a clip: others may have room for it."""
+        directory, reserve_mib = self._app.settings.clip_download_dest, self._app.settings.disk_reserve_mib
+        directory.mkdir(parents=True, exist_ok=True)
+        free_mib = shutil.disk_usage(directory).free >> 20
+        if free_mib < reserve_mib:
+            raise Unavailable(
+                "work in", str(directory), f"{free_mib} MiB are free, expected {reserve_mib} MiB",
+                hint="no message is received until there is room, or DISK_RESERVE_MIB is less",
+            )  # fmt: skip
+
     def _handle(self, message: Message) -> None:
         queue = self._app.services.queue
+        self._begun(message)
         try:
             outcome = self._app.generator.handle(message, self._observe)
             self._done(message)
@@ -126,7 +163,7 @@ class Worker:
         try:
             self._app.services.queue.change_visibility(message, delay_s)
         except CliplineError as error:
-            self._on_handled(Handled(message.message_id, message, error=error))
+            self._on_queue_error("give back", error, message)
 
     def _bury_dead(self, ended: threading.Event) -> None:
         """Tell of what died without a word: its workers can't."""
@@ -135,10 +172,11 @@ class Worker:
             self._bury()
 
     def _bury(self) -> None:
-        try:
-            self._app.generator.bury(self._app.dead_letters)
-        except Exception as error:  # of whatever kind: the letters are still there the next time
-            self._on_handled(Handled("", None, error=error))
+        with self._burying:
+            try:
+                self._app.generator.bury(self._app.dead_letters)
+            except CliplineError as error:  # the letters are still there the next time
+                self._on_queue_error("bury the dead of", error, None)
 
     def _keep_hidden(self, ended: threading.Event) -> None:
         """While a message is worked on, nobody else may receive it."""
@@ -150,7 +188,10 @@ class Worker:
                     self._app.services.queue.change_visibility(message, self._visibility_s)
                 except CliplineError as error:
                     if message.receipt in self._in_progress:
-                        self._on_handled(Handled(message.message_id, message, error=error))
+                        self._on_queue_error("hide", error, message)
+
+    def _as_handled(self, _: str, error: CliplineError, message: Message | None) -> None:
+        self._on_handled(Handled(message.message_id if message else "", message, error=error))
 
 
 @contextmanager

@@ -9,9 +9,9 @@ from __future__ import annotations
 import struct
 from collections.abc import Iterable, Iterator
 
-from clipline.contract.errors import UnreadableRecording, UnsupportedMedia
-from clipline.media.bits import BitReader, unescape
+from clipline.contract.errors import UnreadableRecording
 from clipline.media.boxes import Box, box
+from clipline.media.frame_numbers import FrameNumbers
 from clipline.media.hevc_sets import collect_sets, parse_hvcc, set_identifiers, unit_kind
 from clipline.media.parameter_sets import (
     PPS,
@@ -33,7 +33,7 @@ _HEVC_SETS, _HEVC_DELIMITER = range(32, 35), 35
 _HEVC_ENTRIES, _HEVC_IDR = range(16, 22), range(19, 21)
 """NAL unit types of ITU-T H.265, table 7-1."""
 _START_CODE = b"\0\0\1"
-_SLICES, _IDR_SLICE = range(1, 6), 5
+_SLICES = range(1, 6)
 """NAL unit types of coded slices, table 7-1."""
 
 
@@ -65,8 +65,7 @@ class AvcSamples:
         """Whether the last picture follows the one before it, as far as their frame numbers tell."""
         self._sequences: dict[int, SequenceParameters | None] = {}
         """By picture parameter set."""
-        self._reference_number: int | None = None
-        """``frame_num`` of the last reference picture; None: it isn't known."""
+        self._numbers = FrameNumbers(self._sequence_of, fields=False)
 
     def begin_with(self, configuration: AvcConfiguration) -> None:
         """Take the sets that the container gives."""
@@ -74,8 +73,12 @@ class AvcSamples:
             self._learn(unit)
 
     def sample(self, units: Iterable[bytes]) -> tuple[bytes, bool]:
-        """(a sample of a picture's units, whether they hold a picture)."""
+        """(a sample of a picture's units, whether they hold a picture).
+
+        Raises UnsupportedMedia for a field that is a picture of its own: two samples would be shown as one.
+        """
         self.changed = False
+        self.follows = True
         kept = []
         has_picture = False
         for unit in units:
@@ -86,7 +89,7 @@ class AvcSamples:
                 kept.append(unit)
                 if kind in _SLICES and not has_picture:
                     has_picture = True
-                    self._read_header(unit)
+                    self.follows = self._numbers.follows(unit)
         return join_units(kept), has_picture
 
     def _learn(self, unit: bytes) -> None:
@@ -108,34 +111,10 @@ class AvcSamples:
         others = [other for (kind, _), other in self._sets.items() if kind == SPS]
         return known is None and all(parse_sps(unit).fits(parse_sps(other)) is None for other in others)
 
-    def _read_header(self, unit: bytes) -> None:
-        """Of a picture's first slice (section 7.3.3).
-
-        Raises UnsupportedMedia for a field that is a picture of its own (section 7.4.3): two samples would
-        be shown as one.
-        """
-        self.follows = True
-        bits = BitReader(unescape(unit[1:24]))
-        bits.ue()  # first_mb_in_slice
-        bits.ue()  # slice_type
-        picture_set = bits.ue()
+    def _sequence_of(self, picture_set: int) -> SequenceParameters | None:
         if picture_set not in self._sequences:
             self._sequences[picture_set] = self._find_sequence(picture_set)
-        sequence = self._sequences[picture_set]
-        if sequence is None:
-            return
-        number = bits.u(sequence.frame_num_bits)
-        if not sequence.progressive and bits.flag():
-            raise UnsupportedMedia("its video has fields as pictures of their own (PAFF), not cut yet")
-        if not sequence.counts_frames:
-            return
-        before = self._reference_number
-        if unit[0] & 31 != _IDR_SLICE and before is not None:
-            # A picture that marks all references as unused (operation 5) counts as number 0.
-            # One that repeats the number before it skips none, though no encoder should write it.
-            self.follows = number in {before, (before + 1) % (1 << sequence.frame_num_bits), 1}
-        if unit[0] & 0x60 or not self.follows:
-            self._reference_number = number
+        return self._sequences[picture_set]
 
     def _find_sequence(self, picture_set: int) -> SequenceParameters | None:
         referring = self._sets.get((PPS, picture_set))

@@ -15,7 +15,7 @@ import av
 
 from clipline.contract.errors import UnsupportedMedia
 from clipline.media.audio_spans import EncodedSound, SilentSound, SoundPiece
-from clipline.media.decoder import make_packet
+from clipline.media.decoder import check_starved, make_packet
 from clipline.media.index import Track
 from clipline.media.plan_audio import LEAD_IN, LEAD_OUT, AudioPlan
 from clipline.media.sound import AAC_FRAME, AudioFormat, aac_format, audio_format
@@ -212,7 +212,8 @@ def _frames(
         time_s = Fraction(track.pts[number], track.timescale)
         try:
             frames = decoder.decode(make_packet(read(number)))
-        except (av.FFmpegError, ValueError, IndexError, UnicodeDecodeError):
+        except (av.FFmpegError, ValueError, IndexError, UnicodeDecodeError) as error:
+            check_starved(error)
             # Before what is wanted, MP3 frames lean on some that were not read.
             lost += time_s + piece.zero_s >= piece.from_s
             decoder = _decoder(form)

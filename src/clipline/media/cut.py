@@ -19,12 +19,13 @@ from pathlib import Path
 from typing import Any
 
 from clipline.contract.coverage import GapPolicy
-from clipline.contract.errors import MediaError, NoFrames, UnreadableRecording, UnsupportedMedia
+from clipline.contract.errors import EngineFailed, MediaError, NoFrames, UnreadableRecording, UnsupportedMedia
 from clipline.contract.interval import Interval
 from clipline.contract.modes import CutMode, HevcMode
 from clipline.media.encoder import can_splice
 from clipline.media.index import RecordingIndex, Window, read_index
 from clipline.media.intake import SNIFF_BYTES, sniff, take_in
+from clipline.media.limits import MediaLimits
 from clipline.media.plan import Plan, PlanOptions, make_plan
 from clipline.media.ranges import ByteSource, Fetch
 from clipline.media.report import details
@@ -44,7 +45,7 @@ from clipline.media.stopwatch import Stopwatch
 from clipline.media.thumbnails import write_thumbnails
 from clipline.media.timeline import Source
 from clipline.media.verify import verify
-from clipline.media.video import configuration, rotation, with_described_sets
+from clipline.media.video import configuration, rotation, with_described_sets, within_pixels
 
 THUMBNAIL_AT = Fraction(1, 4)
 """How far into the clip the thumbnail picture is shown."""
@@ -95,19 +96,22 @@ def prepare(
     mode: CutMode = CutMode.EXACT,
     hevc_mode: HevcMode = HevcMode.H264,
     missing: Sequence[tuple[Interval, str]] = (),
+    limits: MediaLimits = MediaLimits(),  # noqa: B008 - frozen
     stopwatch: Stopwatch | None = None,
 ) -> Cut:
     """Read the indexes of ``candidates`` and plan the clip of ``interval``.
 
     A recording that can't be read counts as a gap that names the reason; so does what ``missing``
-    says about a span. ``directory`` takes temporary files. Raises NoFrames where nothing of the
-    interval is there.
+    says about a span. ``directory`` takes temporary files. Of ``limits`` those of pixels and of the output
+    hold. Raises NoFrames where nothing of the interval is there.
     """
     stopwatch = stopwatch or Stopwatch()
     stopwatch.begin("index")
     ordered = sorted(candidates, key=lambda one: (one.start_ms, one.source.name))
     with ThreadPoolExecutor(INDEXES_AT_A_TIME, thread_name_prefix="index") as pool:
-        indexes = list(pool.map(partial(_try_index, interval=interval, directory=directory), ordered))
+        indexes = list(
+            pool.map(partial(_try_index, interval=interval, directory=directory, limits=limits), ordered)
+        )
     readable: list[tuple[Candidate, RecordingIndex]] = []
     unreadable: list[str] = []
     for index in indexes:
@@ -123,11 +127,11 @@ def prepare(
         return "; ".join(reasons + unreadable) or NO_RECORDING
 
     options = PlanOptions(gap_policy, tolerance_ms, mode, gap_reason)
-    return Cut(readable, interval, directory, stopwatch, options, hevc_mode)
+    return Cut(readable, interval, directory, stopwatch, options, hevc_mode, limits)
 
 
 def _try_index(
-    candidate: Candidate, interval: Interval, directory: Path
+    candidate: Candidate, interval: Interval, directory: Path, limits: MediaLimits
 ) -> tuple[Candidate, RecordingIndex] | MediaError:
     """A recording and its index. What is no MP4 has its samples in a file of ``directory`` from here on."""
     source = candidate.source
@@ -153,7 +157,11 @@ def _try_index(
             ((offset, size),) = video.locate(number, number + 1)
             return candidate.source.read(offset, size)
 
-        index = replace(index, video=with_described_sets(video, read_sample))
+        video = with_described_sets(video, read_sample)
+        try:
+            index = replace(index, video=within_pixels(video, limits.pixels))
+        except UnsupportedMedia as error:
+            raise UnsupportedMedia(f"{source.name}: {error}") from None
     except (UnreadableRecording, UnsupportedMedia) as error:
         return error
     return candidate, index
@@ -170,6 +178,7 @@ class Cut:
         stopwatch: Stopwatch,
         options: PlanOptions,
         hevc_mode: HevcMode,
+        limits: MediaLimits,
     ) -> None:
         self._bytes = [candidate.source for candidate, _ in readable]
         self._interval = interval
@@ -177,6 +186,7 @@ class Cut:
         self._stopwatch = stopwatch
         self._options = options
         self._hevc_mode = hevc_mode
+        self._limits = limits
         self._audio: Mapping[str, Any] = {}
         self._bytes_read = sum(index.bytes_read for _, index in readable)
         self._notes = [
@@ -193,7 +203,8 @@ class Cut:
         The file is verified against the plan. Where a splice fails, the clip is made again without
         copying, and ``why`` in the report says so. Where the footage of a recording turns out not to decode,
         the clip is made again without that recording, which becomes a gap with that reason; under
-        GapPolicy.FAIL, or where nothing is left, UnreadableRecording is raised.
+        GapPolicy.FAIL, or where nothing is left, UnreadableRecording is raised. EngineFailed is raised where
+        the clip would be larger than the limit.
         """
         with ExitStack() as stack:
             fetches: dict[int, Fetch] = {}
@@ -211,7 +222,7 @@ class Cut:
                     break
                 except UnreadableSource as error:
                     self._leave_out(error)
-                except UnreadableRecording:
+                except (UnreadableRecording, EngineFailed):
                     raise
                 except MediaError as error:
                     if encode_all or not plan.frames_copied:
@@ -301,7 +312,7 @@ class Cut:
             sound = encode_sound(plan, fetches)
             self._audio = {"method": plan.audio.method, "why": [*plan.audio.why, *sound.why]}
             self._stopwatch.begin("write")
-            write_clip(plan, form, fetches, encoded, sound, output)
+            write_clip(plan, form, fetches, encoded, sound, output, self._limits.output_bytes)
         self._stopwatch.begin("verify")
         verify(output, plan)
 

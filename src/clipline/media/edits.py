@@ -80,6 +80,8 @@ def read_parts(trak: Box, movie_timescale: int, timescale: int, *, fragmented: b
     if count > _MOST_EDITS:
         raise UnreadableRecording(f"the elst box claims {count} edits")
     layout, step = ("Qqi", 20) if version == 1 else ("Iii", 12)
+    if not count and len(box.body) >= 8 + step:  # players read it all the same
+        raise UnreadableRecording("the elst box claims no edits, and holds some")
 
     def ticks(movie_ticks: int) -> int:
         return round(Fraction(movie_ticks * timescale, movie_timescale))

@@ -13,7 +13,7 @@ from av.video.frame import PictureType
 
 from clipline.contract.errors import UnsupportedMedia
 from clipline.contract.modes import HevcMode
-from clipline.media.encoding import black_picture, encoder_context
+from clipline.media.encoding import black_picture, encoder_context, open_encoder
 from clipline.media.fit import canvas_of
 from clipline.media.hevc_encoder import HevcEncoder, splice_obstacle
 from clipline.media.hevc_video import HevcVideo
@@ -154,7 +154,7 @@ class H264Encoder:
             parameters += f":level={max(sequence.level, 10)}"
         effort = _LONG_RUN if is_long else _SHORT_RUN
         context.options = {**effort, "profile": profile, "x264-params": parameters}
-        context.open()
+        open_encoder(context)
         self._context = context
         self._keyframe_every = form.keyframe_every
         self.configuration: VideoSets = parse_avcc(context.extradata or b"")

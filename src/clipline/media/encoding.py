@@ -7,6 +7,7 @@ from fractions import Fraction
 import av
 from av.codec.context import Flags
 
+from clipline.contract.errors import UnsupportedMedia
 from clipline.media.parameter_sets import SequenceParameters
 
 _FULL_RANGE = 2
@@ -30,6 +31,14 @@ def encoder_context(
     if colour.full_range:
         context.color_range = _FULL_RANGE
     return context
+
+
+def open_encoder(context: av.VideoCodecContext) -> None:
+    """Raises UnsupportedMedia where there can be no such pictures: of a level that does not exist, say."""
+    try:
+        context.open()
+    except (av.FFmpegError, ValueError) as error:
+        raise UnsupportedMedia(f"no pictures like its own can be encoded: {error}") from error
 
 
 def black_picture(context: av.VideoCodecContext) -> av.VideoFrame:

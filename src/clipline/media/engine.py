@@ -12,6 +12,7 @@ from clipline.contract.coverage import Gap, GapPolicy
 from clipline.contract.interval import Interval
 from clipline.contract.modes import HevcMode
 from clipline.media.cut import NO_RECORDING, Candidate, Cut, CutReport, ThumbnailOptions, prepare
+from clipline.media.limits import MediaLimits
 from clipline.media.stopwatch import Stopwatch
 
 
@@ -53,7 +54,10 @@ class Engine(Protocol):
 
 
 class InProcess:
-    """Cuts in this process."""
+    """Cuts in this process. Of ``limits`` those of pixels and of the output hold."""
+
+    def __init__(self, limits: MediaLimits | None = None) -> None:
+        self._limits = limits or MediaLimits()
 
     @contextmanager
     def prepare(self, job: CutJob, stopwatch: Stopwatch) -> Iterator[PlannedCut]:
@@ -61,15 +65,20 @@ class InProcess:
         cut = prepare(
             job.candidates, job.interval, job.directory,
             gap_policy=job.gap_policy, tolerance_ms=job.tolerance_ms, hevc_mode=job.hevc_mode,
-            missing=job.missing, stopwatch=stopwatch,
+            missing=job.missing, limits=self._limits, stopwatch=stopwatch,
         )  # fmt: skip
         yield _Planned(cut)
+
+
+def gaps_of(cut: Cut) -> tuple[Gap, ...]:
+    """Those of its plan."""
+    return tuple(Gap(part.span, part.reason or NO_RECORDING) for part in cut.plan.gaps)
 
 
 class _Planned:
     def __init__(self, cut: Cut) -> None:
         self._cut = cut
-        self.gaps = tuple(Gap(part.span, part.reason or NO_RECORDING) for part in cut.plan.gaps)
+        self.gaps = gaps_of(cut)
 
     def render(self, output: Path, thumbnails: ThumbnailOptions) -> CutReport:
         return self._cut.render(output, thumbnails)

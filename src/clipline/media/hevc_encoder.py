@@ -8,7 +8,7 @@ from fractions import Fraction
 import av
 
 from clipline.contract.errors import UnsupportedMedia
-from clipline.media.encoding import black_picture, encoder_context
+from clipline.media.encoding import black_picture, encoder_context, open_encoder
 from clipline.media.hevc import IDR, picture_kind, renumber, with_sets
 from clipline.media.hevc_sets import HevcConfiguration, collect_sets, parse_sps
 from clipline.media.parameter_sets import SequenceParameters, split_units
@@ -98,7 +98,7 @@ class HevcEncoder:
         if sequence.chroma_location is not None:
             parameters += f":chromaloc={sequence.chroma_location}"
         context.options = {"preset": "ultrafast", "x265-params": parameters}
-        context.open()
+        open_encoder(context)
         self._context = context
         self._made = collect_sets(split_units(context.extradata or b"", _LENGTH_BYTES))
         self.configuration, _ = self._finish([])

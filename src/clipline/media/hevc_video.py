@@ -33,10 +33,10 @@ class HevcVideo(HevcConfiguration):
     def is_disposable(self, sample: bytes) -> bool:
         """Whether no other picture is decoded from this one: a sub-layer non-reference picture
         (section 7.4.2.2, table 7-1) of a track without temporal sub-layers."""
-        for kind, unit in units_of(sample, self.length_bytes):
-            if kind in _SLICES:
-                return kind in _TRAILING_AND_LEADING and kind % 2 == 0 and unit[1] & 7 == 1
-        return False
+        slices = [(kind, unit) for kind, unit in units_of(sample, self.length_bytes) if kind in _SLICES]
+        return bool(slices) and all(
+            kind in _TRAILING_AND_LEADING and kind % 2 == 0 and unit[1] & 7 == 1 for kind, unit in slices
+        )
 
     def sync_front(self, sample: bytes, *, begins: bool) -> tuple[bytes, int]:
         """(what stands in place of a sync sample's front, bytes of that front); ``begins``: a copy, with it.

@@ -22,6 +22,7 @@ from clipline.media.boxes import Box, parse_boxes, parse_header
 from clipline.media.edits import Placed, place
 from clipline.media.fragment_reader import FragmentedTrack, FragmentReader, Selection
 from clipline.media.fragments import Fragment, join
+from clipline.media.limits import MediaLimits
 from clipline.media.movie import Movie, MovieTrack
 from clipline.media.ranges import ByteSource
 from clipline.media.sample_table import Samples, shifted
@@ -64,6 +65,8 @@ class Track:
     """The ``tkhd`` box's matrix, width and height: 44 bytes that a copy keeps."""
     hidden: frozenset[int] = frozenset()
     """Sample numbers that the edit list leaves out, beyond those whose time lies outside ``[0, end_pts)``."""
+    most_pixels: int = MediaLimits.pixels
+    """A decoder of the track refuses larger pictures, whatever the samples say."""
 
     def __len__(self) -> int:
         return len(self.sizes)

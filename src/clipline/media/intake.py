@@ -2,8 +2,8 @@
 
     source, index = take_in(source, "mpegts", directory, Window(from_s, to_s))
 
-Time zero of a recording is the container's earliest start in MPEG-TS, and zero in Matroska, unless the
-earliest start is over 10 s (live recordings count from elsewhere): then it is that.
+Time zero of a recording is the earliest start of its picture and its sound in MPEG-TS, and zero in
+Matroska, unless that start is over 10 s (live recordings count from elsewhere): then it is that.
 
 A transport stream is read once from front to end, since only so is it sure that its clock never jumps;
 of Matroska only the window's clusters, the head and the tail, where the file has cues.
@@ -30,6 +30,8 @@ SNIFF_BYTES = 8 * 1024
 
 _WRAP = 1 << 33
 """Ticks after which a transport stream's timestamps begin anew, 26.5 hours (ISO/IEC 13818-1, 2.4.3.7)."""
+_MOST_APART = _WRAP // 8
+"""Of times that follow each other; one further off is damaged, and says nothing of those behind it."""
 
 
 def sniff(head: bytes) -> str | None:
@@ -108,7 +110,8 @@ def _transport_units(intake: Intake, reader: PacketReader) -> Iterator[Unit]:
             ahead = None if packet.dts is None else (pts - packet.dts) % _WRAP
             if near is not None:
                 pts += round(Fraction(near - pts, _WRAP)) * _WRAP
-            near = pts
+            if near is None or abs(pts - near) < _MOST_APART:
+                near = pts
             # A picture that is decoded after it is shown has a decode time that makes no sense.
             decode_time = None if ahead is None or ahead > _WRAP // 2 else pts - ahead
         if packet.pos is not None and packet.pos >= 0 and packet.pos != places.get(stream.index):

@@ -16,6 +16,12 @@ from clipline.media.sample_table import CutOff, Samples, parse_samples
 VIDEO_ENTRIES = frozenset({"avc1", "avc3", "hvc1", "hev1"})
 """Sample entries of video that can be cut."""
 
+_HOLDERS = {
+    "edts": "trak", "elst": "edts", "mdia": "trak", "mdhd": "mdia", "minf": "mdia", "stbl": "minf",
+    **dict.fromkeys(("stsd", "stts", "ctts", "stss", "stsc", "stsz", "stz2", "stco", "co64"), "stbl"),
+}  # fmt: skip
+"""The box that each stands in (section 6.2.3, table 1)."""
+
 _ENCRYPTED = frozenset({"encv", "enca", "drms", "drmi"})
 
 
@@ -110,6 +116,7 @@ class Movie:
         ]
 
     def _track(self, trak: Box) -> MovieTrack:
+        _check_places(trak)
         header = trak.need("tkhd")
         version, _ = header.version_and_flags()
         (identifier,) = header.unpack("I", 20 if version == 1 else 12)
@@ -130,6 +137,19 @@ class Movie:
             bytes(header.body[-44:]),
             read_defaults(self.moov).get(identifier),
         )
+
+
+def _check_places(box: Box) -> None:
+    """Boxes that tell of samples stand where they belong: some readers find them elsewhere as well."""
+    kinds = [child.kind for child in box.children()]
+    for kind in kinds:
+        if _HOLDERS.get(kind, box.kind) != box.kind:
+            raise UnreadableRecording(f"its {kind} box stands in a {box.kind} box")
+    if box.kind == "edts" and kinds and "elst" not in kinds:
+        raise UnreadableRecording("its edts box holds no elst box")
+    for child in box.children():
+        if child.kind in _HOLDERS.values():
+            _check_places(child)
 
 
 def _entry_kinds(trak: Box) -> list[str]:

@@ -189,6 +189,11 @@ class AvcConfiguration:
         """Of the first sequence parameter set."""
         return parse_sps(self.sps[0])
 
+    def sequence_of(self, picture_set: int) -> SequenceParameters | None:
+        """What a picture parameter set refers to, by its id; None where it is not there."""
+        referred = dict(map(pps_identifiers, self.pps)).get(picture_set)
+        return next((one for one in map(parse_sps, self.sps) if one.identifier == referred), None)
+
     def free_identifier(self) -> int:
         """An id that neither a sequence nor a picture parameter set uses (section 7.4.2: up to 31)."""
         used = {parse_sps(unit).identifier for unit in self.sps}
@@ -216,8 +221,8 @@ class AvcConfiguration:
 
     def is_disposable(self, sample: bytes) -> bool:
         """Whether no other picture is decoded from this one: nal_ref_idc is 0 (section 7.4.1)."""
-        slices = (unit for unit in split_units(sample, self.length_bytes) if 1 <= unit[0] & 31 <= IDR)
-        return next((unit[0] & 0x60 == 0 for unit in slices), False)
+        slices = [unit for unit in split_units(sample, self.length_bytes) if 1 <= unit[0] & 31 <= IDR]
+        return bool(slices) and all(unit[0] & 0x60 == 0 for unit in slices)
 
     def sync_front(self, sample: bytes, *, begins: bool) -> tuple[bytes, int]:
         """(what stands in place of a sync sample's front, bytes of that front); ``begins``: a copy, with it.

@@ -157,6 +157,8 @@ def _begin_at_keyframe(source: Source, stretch: Stretch) -> Stretch:
     video = source.index.video
     frames = snap_to_keyframe(source, video.shown[stretch.first : stretch.stop])
     before = sum(1 for frame in frames if 0 <= video.pts[frame] < video.pts[video.shown[stretch.first]])
+    if not before:
+        return stretch
     first = stretch.first - before
     begin_ms = source.wall_ms(video.pts[video.shown[first]])
     return replace(stretch, first=first, begin_ms=begin_ms, first_ms=begin_ms)

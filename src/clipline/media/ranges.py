@@ -62,7 +62,7 @@ class LocalSource:
 
     def read(self, offset: int, length: int) -> bytes:
         with self.local_path.open("rb", buffering=0) as file:
-            return _pread(file.fileno(), offset, length, self.name)
+            return read_exactly(file.fileno(), offset, length, self.name)
 
 
 @dataclass(frozen=True)
@@ -160,7 +160,7 @@ class Fetch:
     def read(self, offset: int, length: int) -> bytes:
         """Exactly ``length`` bytes; waits until they have arrived."""
         self._wait(offset, length)
-        return _pread(self._file_descriptor, offset, length, self._source.name)
+        return read_exactly(self._file_descriptor, offset, length, self._source.name)
 
     def copy_to(self, descriptor: int, offset: int, length: int) -> None:
         """Append ``length`` bytes from ``offset`` to an open file, inside the kernel where it can."""
@@ -215,7 +215,8 @@ def copy_bytes(source: int, target: int, offset: int, length: int, name: str = "
         length -= copied
 
 
-def _pread(descriptor: int, offset: int, length: int, name: str) -> bytes:
+def read_exactly(descriptor: int, offset: int, length: int, name: str) -> bytes:
+    """Exactly ``length`` bytes from ``offset`` of an open file, which errors call ``name``."""
     data = os.pread(descriptor, length, offset)
     while len(data) < length:
         more = os.pread(descriptor, length - len(data), offset + len(data))

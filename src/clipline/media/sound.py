@@ -38,6 +38,8 @@ COPYABLE = frozenset({"aac", "mp3float", "opus", "ac3", "eac3", "flac", "alac"})
 """Goes from one MP4 to another as it is."""
 
 _MOST_CHANNELS = 8
+_MOST_RATE = 1_000_000
+"""Samples a second. QuickTime writes the rate as a floating-point number: any, not a number, infinite."""
 
 
 @dataclass(frozen=True)
@@ -97,9 +99,9 @@ def audio_format(entry: Box) -> AudioFormat:
     """Of a sample entry. What is broken or unknown has no codec; it is never an error."""
     try:
         found = _parse(entry)
-        if found.rate > 0 and 0 < found.channels <= _MOST_CHANNELS:
+        if 0 < found.rate <= _MOST_RATE and 0 < found.channels <= _MOST_CHANNELS:
             return found
-    except (UnreadableRecording, IndexError, ValueError):
+    except (UnreadableRecording, IndexError, ValueError, OverflowError):
         pass  # what the entry does not tell, no decoder can be told: the audio is left out, with its kind
     return AudioFormat("", 0, 0, (entry.kind,), entry.kind)
 

@@ -23,6 +23,7 @@ from clipline.media.decoder import decode
 from clipline.media.encoder import Encoder, EncoderFormat, beside, free_standing, make_encoder
 from clipline.media.fit import Fitter, canvas_of
 from clipline.media.index import Track
+from clipline.media.limits import MediaLimits, too_large
 from clipline.media.mux import AUDIO_HEADER, Chunk, OutputTrack, file_head, visual_entry
 from clipline.media.parameter_sets import SequenceParameters
 from clipline.media.plan import Plan
@@ -227,9 +228,13 @@ def write_clip(
     encoded: Encoded,
     sound: EncodedAudio,
     output: Path,
+    most_bytes: int = MediaLimits.output_bytes,
 ) -> None:
-    """Write the clip to ``output``."""
+    """Write the clip to ``output``. Raises EngineFailed where it is too large, before anything is written."""
     items, tracks = _lay_out(plan, form, fetches, encoded, sound)
+    size_bytes = sum(item.size for item in items)
+    if size_bytes > most_bytes:
+        raise too_large(f"the clip would have {size_bytes} bytes", most_bytes)
     chunks: list[Chunk] = []
     for track, group in groupby(items, key=lambda item: item.track):
         sizes = [item.size for item in group]

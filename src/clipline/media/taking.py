@@ -71,9 +71,10 @@ class Intake:
 
     def _make_samples(self) -> tuple[AvcSamples | HevcSamples, bool]:
         """(what makes samples, whether the container has byte streams)."""
-        context = self.video.codec_context
         codec = codec_name(self.video)
-        record = bytes(context.extradata or b"")
+        if codec not in ("h264", "hevc"):
+            raise UnsupportedMedia(f"its video is {codec}; H.264 and HEVC can be cut")
+        record = bytes(self.video.codec_context.extradata or b"")
         if codec == "h264":
             samples = AvcSamples()
             if record[:1] != b"\1":
@@ -82,11 +83,9 @@ class Intake:
             samples.begin_with(configuration)
             self._length_bytes = configuration.length_bytes
             return samples, False
-        if codec == "hevc":
-            hevc = HevcSamples(record)
-            self._length_bytes = hevc.length_bytes
-            return hevc, not hevc.has_record
-        raise UnsupportedMedia(f"its video is {codec}; H.264 and HEVC can be cut")
+        hevc = HevcSamples(record)
+        self._length_bytes = hevc.length_bytes
+        return hevc, not hevc.has_record
 
     def begin(self, units: Iterator[Unit], far_only: bool) -> Iterator[Unit]:
         """Find time zero in the first packets of ``units``, and give them all."""
@@ -98,7 +97,9 @@ class Intake:
             if unit.pts is not None:
                 stream = self.video if unit.video else self.audio
                 assert stream is not None
-                starts.append(unit.pts * time_base(stream))
+                # Pictures are reordered. Audio is not: a time before its first one is a damaged one.
+                if unit.video or not sounds:
+                    starts.append(unit.pts * time_base(stream))
                 pictures, sounds = pictures + unit.video, sounds + (not unit.video)
             if (pictures > REORDER_DEPTH and (sounds or self.audio is None)) or len(ahead) > _AHEAD_PACKETS:
                 break
@@ -164,6 +165,8 @@ class Intake:
             context = self.audio.codec_context
             codec = codec_name(self.audio)
             try:
+                if context is None:
+                    raise UnsupportedMedia(f"its audio is {codec}, which can't be cut")
                 private, channels = bytes(context.extradata or b""), context.layout.nb_channels
                 form = audio_form(codec, private, unit.data, context.rate, channels)
             except UnsupportedMedia as error:

@@ -16,7 +16,7 @@ from clipline.media.ranges import ByteSource
 
 PACKET_BYTES = 188
 _SYNC = 0x47
-_UNKNOWN = -2
+_UNKNOWN = -1
 """A counter that no packet follows on."""
 _NULL_PID = 0x1FFF
 _STRIDES = {188: 0, 192: 4, 204: 0}
@@ -175,7 +175,7 @@ class PacketReader:
             if control & 0x10 and pid != _NULL_PID:
                 known = counters.get(pid)
                 counter = control & 15
-                if known is not None and counter != (known + 1) & 15:
+                if known is not None and (known == _UNKNOWN or counter != (known + 1) & 15):
                     packet = _packet(packets, number)
                     before = _packet(packets, latest[pid]) if pid in latest else self._latest.get(pid)
                     if packet == before:

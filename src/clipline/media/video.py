@@ -73,6 +73,22 @@ def with_described_sets(track: Track, read: Callable[[int], bytes]) -> Track:
     return replace(track, entry=entry)
 
 
+def within_pixels(track: Track, most: int) -> Track:
+    """The track, to be decoded up to ``most`` pixels a picture.
+
+    Raises UnsupportedMedia where any of its parameter sets announces more: before a decoder sees them.
+    """
+    sets = configuration(track)
+    for unit in sets.sps:
+        sequence = replace(sets, sps=(unit,)).sequence
+        if sequence.width * sequence.height > most:
+            raise UnsupportedMedia(
+                f"its pictures of {sequence.width}x{sequence.height} have more than {most} pixels",
+                hint="MEDIA_PIXEL_LIMIT",
+            )
+    return replace(track, most_pixels=most)
+
+
 def rotation(track: Track) -> int:
     """By how many degrees, clockwise, players turn the pictures: 0, 90, 180 or 270.
 

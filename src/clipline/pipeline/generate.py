@@ -147,7 +147,15 @@ class ClipGenerator:
         if announced.status is not Status.AVAILABLE:
             return self._decided(job, record, announced)
         with job_directory(self._options.work_directory) as directory:
-            made = self._make(job, request, alias, self._cut_job(request, recordings, directory), stages)
+            sources, missing = self._find(request, recordings)
+            candidates = [Candidate(source, start_ms) for source, start_ms in sources]
+            wanted = CutJob(
+                candidates, request.interval, directory, self._options.limits.gap_policy,
+                self._options.gap_tolerance_ms, self._options.hevc_mode, missing,
+            )  # fmt: skip
+            made = self._make(job, request, alias, wanted, stages)
+            for source, _ in sources:
+                source.check_unchanged()
             if isinstance(made, Decision):
                 return self._decided(job, record, made)
             stages.begin("store")
@@ -158,24 +166,25 @@ class ClipGenerator:
         stages.begin("notify")
         return record.finish(self._available(job, made))
 
-    def _cut_job(self, request: ClipRequest, recordings: Sequence[Recording], directory: Path) -> CutJob:
-        """What there is to cut from: every recording that overlaps, not only those that own a piece. If one
-        is missing, another may stand in."""
-        options = self._options
-        candidates: list[Candidate] = []
+    def _find(
+        self, request: ClipRequest, recordings: Sequence[Recording]
+    ) -> tuple[list[tuple[StoreSource, int]], list[tuple[Interval, str]]]:
+        """What there is to cut from, with the start of each (ms), and the spans that are missing, and why.
+
+        Every recording that overlaps, not only those that own a piece: if one is missing, another may
+        stand in.
+        """
+        sources: list[tuple[StoreSource, int]] = []
         missing: list[tuple[Interval, str]] = []
         for recording in {one.name: one for one in recordings if one.span & request.interval}.values():
-            key = recording.key(options.recording_key, options.recording_directory)
+            key = recording.key(self._options.recording_key, self._options.recording_directory)
             try:
                 source = StoreSource(self._services.origin, key, recording.name)
             except NotFound:
                 missing.append((recording.span, f"{recording.name} is announced but not in storage"))
             else:
-                candidates.append(Candidate(source, recording.span.start_ms))
-        return CutJob(
-            candidates, request.interval, directory, options.limits.gap_policy, options.gap_tolerance_ms,
-            options.hevc_mode, missing,
-        )  # fmt: skip
+                sources.append((source, recording.span.start_ms))
+        return sources, missing
 
     def _make(
         self, job: Job, request: ClipRequest, alias: str, wanted: CutJob, stages: Stopwatch

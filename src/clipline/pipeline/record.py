@@ -112,11 +112,7 @@ class ClipRecord:
         job = self._job
         if self._seen is not None and self._seen[0].metadata.get("status") == Status.AVAILABLE:
             raise self._taken_over("write the entry of")
-        asked_ms, handled = job.first_asked_ms, attempts
-        if self._seen is not None:  # a chain never falls back
-            entry = self._seen[0]
-            asked_ms, handled = max((asked_ms, handled), (entry.first_asked_ms, entry.attempts))
-        new = LedgerEntry(job.clip_id, job.fingerprint, asked_ms, handled, metadata, owner)
+        new = LedgerEntry(job.clip_id, job.fingerprint, job.first_asked_ms, attempts, metadata, owner)
         replaced = self._seen[1] if self._seen else None
         self._seen = new, self._services.ledger.write(new, replaces=replaced)
 

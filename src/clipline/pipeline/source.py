@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from clipline.contract.errors import UnreadableRecording
+from clipline.contract.errors import Conflict, UnreadableRecording
 from clipline.pipeline.ports import ObjectStore
 
 
@@ -20,6 +20,14 @@ class StoreSource:
         self.size_bytes = info.size_bytes
         self._version = info.version
         self.local_path: Path | None = store.local_path(key)
+
+    def check_unchanged(self) -> None:
+        """Raises Conflict, or NotFound, where a file that is read in place is another one by now.
+
+        Reads from elsewhere name the version each time.
+        """
+        if self.local_path is not None and self._store.head(self._key).version != self._version:
+            raise Conflict("read", self.name, "it was replaced while it was read")
 
     def read(self, offset: int, length: int) -> bytes:
         """Exactly ``length`` bytes from ``offset``."""
