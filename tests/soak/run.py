@@ -36,7 +36,6 @@ _BACKLOG = 6
 """Messages that wait or are worked on, while more are sent."""
 
 _STEP_S = 0.02
-_DIE_WITH_THEIR_PARENT_S = 30  # a process that is just loading its modules notices late
 _LOOK_EVERY_S = 0.25
 _NUDGE_AFTER_S = 3
 _DRAINS_S = 300
@@ -63,12 +62,15 @@ class Report:
 
 
 @contextmanager
-def nursery() -> Iterator[Nursery]:
-    """A nursery, after which no process of it is left, nor any that those had started."""
+def nursery(patience_s: float = 30) -> Iterator[Nursery]:
+    """A nursery, after which no process of it is left, nor any that those had started.
+
+    They have ``patience_s`` to end: one that is just loading its modules notices late that its parent died.
+    """
     mark = f"/soak-{uuid.uuid4().hex}"
     with Nursery(mark, [str(_ROOT / "src"), str(_ROOT / "tests")]) as opened:
         yield opened
-    end = time.monotonic() + _DIE_WITH_THEIR_PARENT_S
+    end = time.monotonic() + patience_s
     while left := list(_marked(mark.encode())):
         if time.monotonic() < end:
             time.sleep(_STEP_S)
