@@ -127,8 +127,8 @@ def measure(case: Case, isolated: Isolated, clips: int, seed: int) -> Result:
     cpus: dict[Engine, float] = {in_process: 0, isolated: 0}
     for number in range(-1, clips):
         start_s = dice.uniform(0, recording.duration_s - case.clip_s)
-        order = [in_process, isolated] if number % 2 else [isolated, in_process]
-        taken = {}
+        order: list[Engine] = [in_process, isolated] if number % 2 else [isolated, in_process]
+        taken: dict[Engine, float] = {}
         for engine in order:
             before_ms = cpu_ms(template)
             taken[engine] = cut_ms(engine, case, recording, start_s)

@@ -22,8 +22,6 @@ _RANDOM_SHARE = 0.3
 """Of deaths that come at a random time, beside those at points."""
 
 _PATIENCE_S = 60
-MARKER = "CLIPLINE_SOAK"
-"""The variable that all processes of a soak have in their environment."""
 
 
 @dataclass

@@ -39,18 +39,21 @@ _PR_SET_PDEATHSIG = 1
 class Nursery:
     """The nursery as whoever uses it sees it. Only processes that it started can be signalled."""
 
-    def __init__(self, marker: Mapping[str, str], paths: list[str]) -> None:
-        """``marker`` stands in the environment of each process, where the kernel shows it; ``paths`` are
-        Python's."""
+    def __init__(self, mark: str, paths: list[str]) -> None:
+        """``paths`` are Python's. ``mark``, a path that isn't there, is one more: so it stands in the
+        environment of each process, where the kernel shows it, and of all that those start."""
         self._process = subprocess.Popen(
             [sys.executable, "-m", "soak.nursery"],
-            env={"PATH": os.environ.get("PATH", os.defpath), "PYTHONPATH": os.pathsep.join(paths), **marker},
+            env={
+                "PATH": os.environ.get("PATH", os.defpath),
+                "PYTHONPATH": os.pathsep.join([*paths, mark]),
+            },
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             text=True,
             start_new_session=True,
         )
-        self.marker = marker
+        self.mark = mark
         self._started: queue.Queue[int] = queue.Queue()
         self.ended: dict[int, int] = {}
         """Exit statuses by process id, negative for signals; taken out by whoever knows them."""

@@ -23,7 +23,7 @@ from pathlib import Path
 from random import Random
 
 from soak import deaths
-from soak.household import MARKER, Household
+from soak.household import Household
 from soak.invariant import Findings, check
 from soak.nursery import Nursery
 from soak.stacks import NAMES, Stack, aws_servers, aws_shaped, one_machine
@@ -36,7 +36,6 @@ _BACKLOG = 6
 """Messages that wait or are worked on, while more are sent."""
 
 _STEP_S = 0.02
-_DIE_WITH_THEIR_PARENT_S = 5
 _LOOK_EVERY_S = 0.25
 _NUDGE_AFTER_S = 3
 _DRAINS_S = 300
@@ -63,13 +62,16 @@ class Report:
 
 
 @contextmanager
-def nursery() -> Iterator[Nursery]:
-    """A nursery, after which no process of it is left, nor any that those had started."""
-    mark = uuid.uuid4().hex
-    with Nursery({MARKER: mark}, [str(_ROOT / "src"), str(_ROOT / "tests")]) as opened:
+def nursery(patience_s: float = 30) -> Iterator[Nursery]:
+    """A nursery, after which no process of it is left, nor any that those had started.
+
+    They have ``patience_s`` to end: one that is just loading its modules notices late that its parent died.
+    """
+    mark = f"/soak-{uuid.uuid4().hex}"
+    with Nursery(mark, [str(_ROOT / "src"), str(_ROOT / "tests")]) as opened:
         yield opened
-    end = time.monotonic() + _DIE_WITH_THEIR_PARENT_S
-    while left := list(_marked(f"{MARKER}={mark}".encode())):
+    end = time.monotonic() + patience_s
+    while left := list(_marked(mark.encode())):
         if time.monotonic() < end:
             time.sleep(_STEP_S)
             continue
@@ -126,7 +128,7 @@ def _settle(household: Household, traffic: Traffic, say: Say) -> list[str]:
 def _marked(mark: bytes) -> Iterator[int]:
     for path in Path("/proc").glob("[0-9]*/environ"):
         try:
-            if mark in path.read_bytes().split(b"\0"):
+            if mark in path.read_bytes():
                 yield int(path.parent.name)
         except OSError:  # it is another user's, or ended just now
             continue

@@ -17,7 +17,7 @@ from servers import ministack, s3
 from soak.points import FOLDER_POINTS, WORKER_POINTS
 
 from clipline.adapters import aws
-from clipline.adapters.storage import STAGING
+from clipline.adapters.store_folder import LOCK, STAGING
 from clipline.camera_service.catalog import Camera, Catalog, StoredRecording
 from clipline.contract.interval import Interval
 from clipline.pipeline.ports import DeadLetter
@@ -74,7 +74,8 @@ class Stack:
     def left_over(self) -> list[str]:
         """What no reader sees: files that were staged for the store, or uploads in parts."""
         folder = self.directory / "clips" / STAGING
-        return [f"staged: {path.name}" for path in (folder.iterdir() if folder.is_dir() else ())]
+        there = {path.name for path in folder.iterdir()} if folder.is_dir() else set()
+        return [f"staged: {name}" for name in sorted(there - {LOCK})]
 
     def is_ledgers(self, key: str) -> bool:
         """Whether the object belongs to the ledger."""

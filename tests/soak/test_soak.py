@@ -97,8 +97,8 @@ def test_messages_that_kill_their_workers(
 
 
 def test_a_process_that_is_left_is_found() -> None:
-    with pytest.raises(RuntimeError, match="processes are left"), nursery() as opened:
-        stranger = subprocess.Popen(["/bin/sleep", "60"], env=dict(opened.marker))
+    with pytest.raises(RuntimeError, match="processes are left"), nursery(1) as opened:
+        stranger = subprocess.Popen(["/bin/sleep", "60"], env={"PYTHONPATH": opened.mark})
     stranger.kill()
     stranger.wait()
 

@@ -32,7 +32,7 @@ def work(plan: Plan, last_words: Path, root: Path) -> None:
     with stop_on_signals() as stop:
         # Before any process of the engine's is started, which would inherit what is blocked.
         signal.pthread_sigmask(signal.SIG_UNBLOCK, [signal.SIGTERM])
-        with application(settings) as app:
+        with application(settings, serves=True, warn=logger.warning) as app:
             killer = Killer(plan, last_words, root)
             logger.info("worker started", extra={"pid": os.getpid(), "plan": plan.point, "nth": plan.nth})
             Worker(
