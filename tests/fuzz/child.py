@@ -25,8 +25,10 @@ MEMORY_BYTES = 2 << 30
 FILE_BYTES = 256 << 20
 WALL_S = 10
 """After which a case is killed: a hang."""
-CPU_S = 20
-"""Of all its threads: should nobody wait for it any more."""
+PATIENCE = 6
+"""How many times as long it may take once more: on a busy machine it gets little of a processor."""
+CPU_S = 10
+"""Of processors' time."""
 
 HANG = f"no end after {WALL_S} s"
 
@@ -53,13 +55,17 @@ class Verdict:
 def run_case(seed: str, name: str, sources: Mapping[str, Source], keep: Path | None = None) -> Verdict:
     """What the child says of the case. ``keep``: failing files go there.
 
-    A hang is tried once more: others may have kept the machine busy.
+    A hang is tried once more, and for longer: others may have kept the machine busy.
     """
-    verdict = _run_once(seed, name, sources, keep)
-    return _run_once(seed, name, sources, keep) if verdict.outcome == HANG else verdict
+    verdict = _run_once(seed, name, sources, keep, WALL_S)
+    if verdict.outcome == HANG:
+        verdict = _run_once(seed, name, sources, keep, WALL_S * PATIENCE)
+    return verdict
 
 
-def _run_once(seed: str, name: str, sources: Mapping[str, Source], keep: Path | None) -> Verdict:
+def _run_once(
+    seed: str, name: str, sources: Mapping[str, Source], keep: Path | None, wall_s: float
+) -> Verdict:
     reading, writing = os.pipe()
     began = time.monotonic()
     # Where there is memory for files, the disk is spared.
@@ -71,7 +77,7 @@ def _run_once(seed: str, name: str, sources: Mapping[str, Source], keep: Path | 
         _child(writing, seed, name, sources, directory)
     os.close(writing)
     try:
-        told, ended = _told(reading, began + WALL_S)
+        told, ended = _told(reading, began + wall_s)
         if not ended:
             os.kill(child, signal.SIGKILL)
         _, status, usage = os.wait4(child, 0)
@@ -81,7 +87,8 @@ def _run_once(seed: str, name: str, sources: Mapping[str, Source], keep: Path | 
     if not ended:
         outcome = HANG
     elif os.WIFSIGNALED(status):
-        outcome = f"killed by {signal.Signals(os.WTERMSIG(status)).name}"
+        number = os.WTERMSIG(status)
+        outcome = HANG if number == signal.SIGXCPU else f"killed by {signal.Signals(number).name}"
     elif not told:
         outcome = f"it exits with status {os.waitstatus_to_exitcode(status)}"
     verdict = Verdict(seed, name, outcome, about, time.monotonic() - began, usage.ru_maxrss * 1024)
@@ -111,7 +118,7 @@ def _child(writing: int, seed: str, name: str, sources: Mapping[str, Source], di
     """Never comes back."""
     try:
         resource.setrlimit(resource.RLIMIT_AS, (MEMORY_BYTES, MEMORY_BYTES))
-        resource.setrlimit(resource.RLIMIT_CPU, (CPU_S, CPU_S))
+        resource.setrlimit(resource.RLIMIT_CPU, (CPU_S, CPU_S + 1))
         resource.setrlimit(resource.RLIMIT_FSIZE, (FILE_BYTES, FILE_BYTES))
         resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
         case = make_case(seed, name, sources)

@@ -22,4 +22,6 @@ CASES = (
     ("fuzz-3", "units/b-frames/1462"),  # an IDR picture behind a slice that nothing leans on: it was left out
     ("fuzz-4", "boxes/mpegts-hevc/904"),  # a damaged time, and those behind it taken for a day later
     ("fuzz-6", "raw/mpegts-hevc/4277"),  # packets lost, and by chance a counter that was taken to go on
+    ("fuzz-8", "boxes/fragmented/4360"),  # pictures five hours apart: a clip of five hours of silence
+    ("fuzz-3", "boxes/fragmented-b/780"),  # a last picture that is said to last for a day
 )

@@ -24,6 +24,9 @@ ROUNDING_MS = 1
 AskSample = Callable[[int], bool]
 """A question about a sample, by its number."""
 
+MOST_USUAL_S = 60
+"""From one picture to the next: what comes later yet is a hole, be there few pictures and many holes."""
+
 MISSED_FRAMES = 2
 """A picture that comes later by more than so many usual steps may stand behind a hole."""
 
@@ -112,6 +115,9 @@ def find_stretches(sources: Sequence[Source], interval: Interval, tolerance_ms: 
             shown_to = footage.wall_ms(end - 1) + footage.step_ms if end in holes else footage_end
             if not stretches and shown_from <= shown_until:
                 shown_from = owned_until
+            following = footage.wall_ms(end) if end < len(footage) and end not in holes else shown_to
+            # However long its last frame is said to last, a clip ends about where it was asked to.
+            latest = max(footage.wall_ms(end - 1) + footage.longest_ms, Fraction(interval.end_ms))
             stretches.append(
                 Stretch(
                     number, source.name, begin, end,
@@ -119,7 +125,7 @@ def find_stretches(sources: Sequence[Source], interval: Interval, tolerance_ms: 
                     min(shown_to, Fraction(interval.end_ms)),
                     footage.wall_ms(begin),
                     footage.wall_ms(end - 1),
-                    footage.wall_ms(end) if end < len(footage) and end not in holes else shown_to,
+                    min(following, latest),
                 )
             )  # fmt: skip
         if footage_end > owned_until:
@@ -145,11 +151,16 @@ class _Footage:
         self._source = source
         self._video = video = source.index.video
         self._shown = video.shown
-        usual = Fraction(video.end_pts - video.pts[self._shown[0]], len(self._shown))
+        first_pts, last_pts = video.pts[self._shown[0]], video.pts[self._shown[-1]]
+        # Not up to the end: other frames may lie before it, and the last one be said to last for a day.
+        usual = Fraction(last_pts - first_pts, len(self._shown) - 1) if len(self._shown) > 1 else Fraction(0)
+        usual = min(usual, Fraction(MOST_USUAL_S * video.timescale))
         self.step_ms = usual * 1000 / video.timescale
         """From one frame to the next, on average."""
         longest = usual + max(Fraction(tolerance_ms * video.timescale, 1000), MISSED_FRAMES * usual)
         self._longest = math.floor(longest)  # steps are whole ticks
+        self.longest_ms = longest * 1000 / video.timescale
+        """That a frame may be shown for without a hole behind it."""
 
     def __len__(self) -> int:
         return len(self._shown)
