@@ -6,6 +6,7 @@ import itertools
 import json
 import threading
 import time
+import uuid
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
@@ -77,7 +78,7 @@ def make_sqs(most_receives: int = 1000) -> Rig:
 def create_queues(most_receives: int | None = None) -> tuple[str, str]:
     """URLs of a queue and of a dead-letter queue; joined by a redrive policy if a count is given."""
     sqs = aws.client("sqs", target="test")
-    name = f"queue-{next(_NUMBERS)}"
+    name = f"queue-{uuid.uuid4().hex}"
     dead_url = sqs.create_queue(QueueName=f"{name}-dead")["QueueUrl"]
     arn = sqs.get_queue_attributes(QueueUrl=dead_url, AttributeNames=["QueueArn"])["Attributes"]["QueueArn"]
     url = sqs.create_queue(QueueName=name)["QueueUrl"]

@@ -72,6 +72,7 @@ def running(executable: str, directory: Path) -> Iterator[S3Server]:
             executable, "-logtostderr=true", "mini", "-ip=127.0.0.1", "-ip.bind=127.0.0.1", f"-dir={data}",
             f"-s3.config={config}", "-master.telemetry=false", "-webdav=false", "-admin.ui=false",
             "-s3.port.iceberg=0", "-s3.port.lance=0",
+            "-volume.max=2000",  # every bucket takes some; as many as the disk would hold were too few
             *(f"-{service}.port{'.' * bool(kind)}{kind}={port}" for (service, kind), port in ports.items()),
         ]  # fmt: skip
         with (directory / "weed.log").open("ab") as log:

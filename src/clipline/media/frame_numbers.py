@@ -62,10 +62,9 @@ class FrameNumbers:
 def _is_of_another(unit: bytes, other: bytes, sequence: SequenceParameters) -> bool:
     """Whether two slices in one sample begin two pictures, or one alone is of an IDR picture (7.4.1.2.4).
 
-    Two fields each begin with the first macroblock. Extended profile's data partitions (2 to 4) are let pass.
+    Of two fields each begins with the first macroblock, and the first alone may be of an IDR picture.
+    Extended profile's data partitions (2 to 4) are let pass.
     """
     kinds = {unit[0] & 31, other[0] & 31}
     first_again = other[1:2] >= b"\x80"  # first_mb_in_slice is 0
-    return kinds == {_SLICE, _IDR_SLICE} or (
-        kinds <= {_SLICE, _IDR_SLICE} and sequence.progressive and first_again
-    )
+    return sequence.progressive and kinds <= {_SLICE, _IDR_SLICE} and (len(kinds) == 2 or first_again)
