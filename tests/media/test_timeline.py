@@ -39,4 +39,4 @@ def test_a_hole_is_seen_however_long_the_recording_goes_on() -> None:
 def test_a_few_frames_hours_apart_are_no_clip_of_hours() -> None:
     pts = [*range(0, 2_300, 100), 20_000_000, 40_000_000]
     plan = make_plan([source(pts, 60_000_000)], ASKED, PlanOptions(tolerance_ms=5))
-    assert Fraction(plan.end_pts, plan.timescale) <= 2
+    assert Fraction(plan.end_pts, plan.timescale) < 120, "a minute is the most that is usual"
