@@ -130,13 +130,8 @@ def measure(case: Case, isolated: Isolated, clips: int, repeats: int, seed: int)
     for number in range(-1, clips):
         start_s = dice.uniform(0, recording.duration_s - case.clip_s)
         order: list[Engine] = [in_process, isolated] if number % 2 else [isolated, in_process]
-<<<<<<< ours
-        taken: dict[Engine, float] = {}
-        for engine in order:
-=======
         taken: dict[Engine, float] = dict.fromkeys(order, math.inf)
         for engine in order * repeats:
->>>>>>> theirs
             before_ms = cpu_ms(template)
             taken[engine] = min(taken[engine], cut_ms(engine, case, recording, start_s))
             if number >= 0:

@@ -57,17 +57,18 @@ def test_nothing_is_written_over_an_available_clip(
     assert set(rig.told()) == {"CLIP_AVAILABLE"}
 
 
-def test_a_clip_that_is_stored_goes_before_what_was_decided_without_one(
-    rig: Rig, two: tuple[ClipRecord, ClipRecord]
+@pytest.mark.parametrize("status", [Status.FATAL_ERROR, Status.NOT_AVAILABLE, Status.PENDING])
+def test_who_was_held_up_can_not_change_what_was_decided_without_it(
+    rig: Rig, two: tuple[ClipRecord, ClipRecord], status: Status
 ) -> None:
+    """It may die before it tells of the change, and no message is left to do so."""
     first, second = two
     assert first.claim() is None
-    assert second.finish(job(rig).result(Status.NOT_AVAILABLE, "it saw no recordings")).status is (
-        Status.NOT_AVAILABLE
-    )
-    assert first.finish(job(rig).result(Status.AVAILABLE, None)).status is Status.AVAILABLE
-    assert rig.told() == ["CLIP_NOT_AVAILABLE", "CLIP_AVAILABLE"]
-    assert rig.cameras.puts[-1]["status"] == "CLIP_AVAILABLE"
+    second.finish(job(rig).result(status, "it saw no recordings"))
+    outcome = first.finish(job(rig).result(Status.AVAILABLE, None))
+    assert (outcome.status, outcome.repeated) == (status, True)
+    assert not first.owned()
+    assert {one["status"] for one in rig.cameras.puts} == {status}
 
 
 def test_a_put_that_comes_late_is_put_right(rig: Rig, two: tuple[ClipRecord, ClipRecord]) -> None:

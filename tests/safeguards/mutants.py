@@ -84,9 +84,9 @@ MUTANTS = (
     Mutant(
         "order of effects: remembered before anybody is told",
         "pipeline/record.py",
-        "                self._write(self._job.attempt + 1, metadata, owner)\n            except",
+        '                self._write(self._job.attempt + 1, metadata, owner="")\n            except',
         "                self._services.notifier.publish(metadata)\n"
-        "                self._write(self._job.attempt + 1, metadata, owner)\n            except",
+        '                self._write(self._job.attempt + 1, metadata, owner="")\n            except',
         (SIMULATION,),
     ),
     Mutant(
@@ -138,9 +138,16 @@ MUTANTS = (
     Mutant(
         "fencing: only the owner may call a clip available",
         "pipeline/record.py",
-        "return self._seen is not None and self._seen[0].owner == self._token",
+        "return bool(self._token) and self._seen is not None and self._seen[0].owner == self._token",
         "return True",
         (SIMULATION,),
+    ),
+    Mutant(
+        "fencing: who was held up can't change what was decided without it",
+        "pipeline/record.py",
+        'self._write(self._job.attempt + 1, metadata, owner="")',
+        'self._write(self._job.attempt + 1, metadata, self._seen[0].owner if self._seen else "")',
+        (PIPELINE,),
     ),
     Mutant(
         "a PUT that came late is put right",

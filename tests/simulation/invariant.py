@@ -88,9 +88,12 @@ def _never_back(history: list[tuple[int, LedgerEntry]]) -> Iterator[str]:
             yield "another request took the clipId over"
         if before.metadata["status"] == Status.AVAILABLE:
             yield f"{after.metadata['status']} came after CLIP_AVAILABLE"
-        fell_back = (after.first_asked_ms, after.attempts) < (before.first_asked_ms, before.attempts)
-        if fell_back and after.metadata["status"] != Status.AVAILABLE:
+        order = [(entry.first_asked_ms, entry.attempts) for entry in (before, after)]
+        if order[1] < order[0]:
             yield "the chain fell back"
+        final = all(Status(entry.metadata["status"]).final for entry in (before, after))
+        if final and order[1] == order[0] and after.metadata != before.metadata:
+            yield f"{after.metadata['status']} came after {before.metadata['status']}, which was final"
 
 
 def _told(

@@ -4,12 +4,14 @@ What makes processing effectively once:
 
 - What is decided is decided in the ledger, by compare-and-set, before anybody is told. A repeat finds it
   there and only tells it again.
-- CLIP_AVAILABLE is absorbing. Anything else may be followed by what a later message of the clip decides.
+- CLIP_AVAILABLE is absorbing. Anything else may be followed by what a later message of the clip decides,
+  and by nothing else.
 - One chain: of each attempt the first message that is decided counts, all others are repeats.
 - Fencing instead of leases: who is about to store under a clipId writes a token of its own into the entry
   first (``claim``). Objects are stored on condition that they are what the owner saw while its token stood
-  there, and only whose token still stands may call the clip available. A worker that was held up for
-  however long can't store over what a later one has stored; no clocks are compared.
+  there, and only whose token still stands may call the clip available; whatever is decided takes the token
+  away. A worker that was held up for however long can't store over what a later one has stored, nor change
+  what was decided without it, when nobody may be left to tell of the change; no clocks are compared.
 - After each PUT the entry is read again: a PUT that came late is followed by one that is right.
 """
 
@@ -63,7 +65,7 @@ class ClipRecord:
     def owned(self) -> bool:
         """Whether nobody has claimed the clipId after this delivery."""
         self._seen = self._services.ledger.read(self._job.clip_id)
-        return bool(self._token) and self._seen is not None and self._seen[0].owner == self._token
+        return self._stands()
 
     def finish(self, result: Result) -> Outcome:
         """Decide: remember, tell the camera API, tell the subscribers.
@@ -73,18 +75,14 @@ class ClipRecord:
         """
         metadata = result.metadata()
         for _ in range(_MOST_TRIES):
-            if result.status is Status.AVAILABLE and not self._may_be_available():
+            if result.status is Status.AVAILABLE and not self._stands():
                 raise self._taken_over("finish")
-            owner = self._seen[0].owner if self._seen else ""
             try:
-                self._write(self._job.attempt + 1, metadata, owner)
+                self._write(self._job.attempt + 1, metadata, owner="")
             except Conflict:  # another delivery was faster: what it decided counts
-                self._seen = self._services.ledger.read(self._job.clip_id)
-                # A clip that is stored goes before whatever was decided without one.
-                if result.status is not Status.AVAILABLE or not self._may_be_available():
-                    known = self._judge()
-                    if known is not None:
-                        return known
+                known = self.known()
+                if known is not None:
+                    return known
             else:
                 self._tell()
                 return Outcome(result.status, metadata, result.reason)
@@ -103,9 +101,9 @@ class ClipRecord:
         metadata = self._tell()
         return Outcome(Status(metadata["status"]), metadata, metadata.get("reason"), repeated=True)
 
-    def _may_be_available(self) -> bool:
-        """Whether the token stands."""
-        return self._seen is not None and self._seen[0].owner == self._token
+    def _stands(self) -> bool:
+        """Whether the token of this delivery is the one in the entry."""
+        return bool(self._token) and self._seen is not None and self._seen[0].owner == self._token
 
     def _write(self, attempts: int, metadata: Mapping[str, Any], owner: str) -> None:
         """Replace what was seen. Raises Conflict where something else is there, or a clip is available."""
