@@ -116,11 +116,13 @@ _RAISED = {
 }
 
 _LIES: dict[str, list[dict[str, Any]]] = {
-    "read of another": [{"read": 0, "source": 7, "offset": 0, "length": 1}],
-    "read before": [{"read": 0, "source": 0, "offset": -1, "length": 1}],
-    "read behind": [{"read": 0, "source": 0, "offset": 0, "length": 1 << 40}],
-    "read of text": [{"read": 0, "source": "0", "offset": 0, "length": 1}],
+    "read of another": [{"read": 0, "source": 7, "offset": 0, "length": 1, "land": False}],
+    "read before": [{"read": 0, "source": 0, "offset": -1, "length": 1, "land": False}],
+    "read behind": [{"read": 0, "source": 0, "offset": 0, "length": 1 << 40, "land": False}],
+    "read of text": [{"read": 0, "source": "0", "offset": 0, "length": 1, "land": False}],
     "no read": [{"read": 0}],
+    "landing where nothing is": [{"read": 0, "source": 0, "offset": 0, "length": 1, "land": True}],
+    "landing at a name": [{"read": 0, "source": 0, "offset": 0, "length": 1, "land": "clip.mp4"}],
     "no stage": [{"stage": "rm -rf", "ended": False}],
     "stages without end": [{"stage": "index", "ended": False}] * 10_001,
     "no gaps": [{"planned": {"a": 1}}],

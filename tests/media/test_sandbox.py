@@ -142,7 +142,8 @@ def test_errors_arrive_as_themselves(
 
 
 LIES = [
-    "read of another", "read before", "read behind", "read of text", "no read", "no stage",
+    "read of another", "read before", "read behind", "read of text", "no read", "landing where nothing is",
+    "landing at a name", "no stage",
     "stages without end", "no gaps", "gaps backwards", "no error", "no text", "nobody raised", "no question",
     "nothing", "junk", "made a longer clip", "made a key", "made text", "made too much", "made coverage",
     "made no thumbnail", "made two names", "made a path", "made the clip a thumbnail", "made nothing",

@@ -16,7 +16,7 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
-from typing import Protocol, Self
+from typing import Protocol, Self, runtime_checkable
 
 from clipline.contract.errors import MediaError, UnreadableRecording
 
@@ -47,6 +47,16 @@ class ByteSource(Protocol):
 
     def read(self, offset: int, length: int) -> bytes:
         """Exactly ``length`` bytes from ``offset``, which lie within the source."""
+
+
+@runtime_checkable
+class SpooledSource(Protocol):
+    """A source that somebody else reads into a file, where the bytes lie as in the source."""
+
+    spool: Path
+
+    def land(self, offset: int, length: int) -> None:
+        """Returns when these bytes lie in the spool; otherwise as ``ByteSource.read``."""
 
 
 class LocalSource:
@@ -122,9 +132,12 @@ class Fetch:
         self._pool: ThreadPoolExecutor | None = None
         if source.local_path is not None:
             self._file_descriptor = os.open(source.local_path, os.O_RDONLY | os.O_CLOEXEC)
+        elif isinstance(source, SpooledSource):
+            self._file_descriptor = os.open(source.spool, os.O_RDONLY | os.O_CLOEXEC)
         else:
             with tempfile.TemporaryFile(dir=directory, prefix="spool-") as spool:
                 self._file_descriptor = os.dup(spool.fileno())
+        if source.local_path is None:
             self._pool = ThreadPoolExecutor(REQUESTS_AT_A_TIME, thread_name_prefix="fetch")
         self._ask_for(wanted)
 
@@ -168,12 +181,11 @@ class Fetch:
         copy_bytes(self._file_descriptor, descriptor, offset, length, self._source.name)
 
     def _land(self, part: ByteRange) -> None:
-        data = memoryview(self._source.read(part.start, part.stop - part.start))
-        at = part.start
-        while data:  # the spool is sparse: bytes lie where they lie in the source
-            written = os.pwrite(self._file_descriptor, data, at)
-            at += written
-            data = data[written:]
+        length = part.stop - part.start
+        if isinstance(self._source, SpooledSource):
+            self._source.land(part.start, length)
+        else:  # the spool is sparse: bytes lie where they lie in the source
+            write_at(self._file_descriptor, self._source.read(part.start, length), part.start)
 
     def holds(self, offset: int, length: int) -> bool:
         """Whether these bytes were asked for."""
@@ -213,6 +225,15 @@ def copy_bytes(source: int, target: int, offset: int, length: int, name: str = "
             raise UnreadableRecording(f"{name} was cut off while it was read")
         offset += copied
         length -= copied
+
+
+def write_at(descriptor: int, data: bytes, offset: int) -> None:
+    """All of ``data``, from ``offset`` of an open file on."""
+    left = memoryview(data)
+    while left:
+        written = os.pwrite(descriptor, left, offset)
+        offset += written
+        left = left[written:]
 
 
 def read_exactly(descriptor: int, offset: int, length: int, name: str) -> bytes:

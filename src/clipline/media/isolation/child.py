@@ -16,7 +16,7 @@ from clipline.media.engine import CutJob, gaps_of
 from clipline.media.index import MAX_MOOV_BYTES
 from clipline.media.isolation import sandbox
 from clipline.media.isolation.failures import SourceFailed, pack_failure, unpack_media_error
-from clipline.media.isolation.jobs import unpack_job
+from clipline.media.isolation.jobs import spool_path, unpack_job
 from clipline.media.isolation.wire import Channel, Message
 from clipline.media.limits import MediaLimits
 from clipline.media.ranges import read_exactly
@@ -33,7 +33,7 @@ def run(channel: Channel) -> None:
     # Stacks count as memory, whether they are used or not.
     threading.stack_size(_STACK_BYTES)
     packed, _ = channel.receive()
-    answers = _Answers(channel)
+    answers = _Answers(channel, Path(packed["directory"]))
     job, limits = unpack_job(packed, answers.source)
     local = [one.source.local_path for one in job.candidates if one.source.local_path is not None]
     largest_bytes = max((one.source.size_bytes for one in job.candidates), default=0)
@@ -72,22 +72,30 @@ class _NotWanted(Exception):
 class _Answers:
     """What comes from the worker: bytes of recordings, and the order to go on."""
 
-    def __init__(self, channel: Channel) -> None:
+    def __init__(self, channel: Channel, directory: Path) -> None:
         self._channel = channel
+        self._directory = directory
         self._numbers = itertools.count()
         self._waiting: dict[int, Future[bytes]] = {}
         self._free = threading.Semaphore(READS_AT_A_TIME)
         self._orders: queue.SimpleQueue[Message | None] = queue.SimpleQueue()
 
     def source(self, number: int, name: str, size_bytes: int, local_path: Path | None) -> _Source:
-        return _Source(self, number, name, size_bytes, local_path)
+        if local_path is not None:
+            return _Source(self, number, name, size_bytes, local_path)
+        return _Afar(self, number, name, size_bytes, spool_path(self._directory, number))
 
-    def ask(self, source: int, offset: int, length: int) -> bytes:
-        """Bytes of a recording, read by the worker. Raises what it raised there."""
+    def ask(self, source: int, offset: int, length: int, *, land: bool = False) -> bytes:
+        """Bytes of a recording, read by the worker; or none, and they lie in the spool.
+
+        Raises what it raised there.
+        """
         with self._free:
             number = next(self._numbers)
             future = self._waiting[number] = Future()
-            self._channel.send({"read": number, "source": source, "offset": offset, "length": length})
+            self._channel.send(
+                {"read": number, "source": source, "offset": offset, "length": length, "land": land}
+            )
             return future.result()
 
     def next_order(self) -> Message:
@@ -148,3 +156,15 @@ class _Source:
         if length > MOST_READ_BYTES:
             raise UnreadableRecording(f"{self.name}: {length} bytes at once are no part of a recording")
         return self._answers.ask(self._number, offset, length)
+
+
+class _Afar(_Source):
+    """A recording that the worker alone can read."""
+
+    def __init__(self, answers: _Answers, number: int, name: str, size_bytes: int, spool: Path) -> None:
+        super().__init__(answers, number, name, size_bytes, None)
+        self.spool = spool
+
+    def land(self, offset: int, length: int) -> None:
+        """The worker writes the bytes where this process reads them: they need not pass through both."""
+        self._answers.ask(self._number, offset, length, land=True)

@@ -16,11 +16,12 @@ from clipline.contract.errors import EngineFailed, MediaError
 from clipline.media.engine import CutJob
 from clipline.media.isolation.child import MOST_READ_BYTES, READS_AT_A_TIME
 from clipline.media.isolation.failures import needs_more_memory, pack_media_error, unpack_failure
-from clipline.media.isolation.jobs import pack_job
+from clipline.media.isolation.jobs import pack_job, spool_path
 from clipline.media.isolation.results import Unbelievable, check
 from clipline.media.isolation.spawn import Forked
 from clipline.media.isolation.wire import Channel, Garbled, Message
 from clipline.media.limits import MIB, MediaLimits
+from clipline.media.ranges import write_at
 from clipline.media.stopwatch import Stopwatch
 
 _STAGES = frozenset({"index", "fetch", "encode", "write", "verify", "thumbnails"})
@@ -51,6 +52,8 @@ class Conversation:
         self._stages = 0
         sizes = [one.source.size_bytes for one in job.candidates]
         self._readable_bytes = _MOST_TIMES_READ * sum(sizes) + _FREE_BYTES
+        self._spools: dict[int, int] = {}
+        """Descriptors, by the recording's number."""
 
     def __enter__(self) -> Self:
         return self
@@ -65,9 +68,19 @@ class Conversation:
         self._hang_up()
         self._readers.shutdown(cancel_futures=True)
         self._forked.conversation.close()
+        for number, descriptor in self._spools.items():
+            os.close(descriptor)
+            spool_path(self._job.directory, number).unlink(missing_ok=True)
 
     def begin(self) -> list[str]:
         """Hand over the job; what of the sandbox the kernel would not do."""
+        for number, one in enumerate(self._job.candidates):
+            if one.source.local_path is None:
+                path = spool_path(self._job.directory, number)
+                # Made before the child reads a byte of a recording: it can't put another file there.
+                self._spools[number] = os.open(
+                    path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600
+                )
         self._send(pack_job(self._job, self._limits))
         missing: list[str] = self._hear("ready")
         return missing
@@ -120,9 +133,11 @@ class Conversation:
             self._stopwatch.begin(message["stage"])
 
     def _read(self, message: Message) -> None:
-        number, source, offset, length = (message[key] for key in ("read", "source", "offset", "length"))
+        keys = ("read", "source", "offset", "length", "land")
+        number, source, offset, length, land = (message[key] for key in keys)
         check(all(type(value) is int for value in (number, source, offset, length)), "numbers of a read")
         check(0 <= source < len(self._job.candidates), "the recording of a read")
+        check(land is False or (land is True and source in self._spools), "where a read goes")
         size_bytes = self._job.candidates[source].source.size_bytes
         check(offset >= 0 and 0 <= length <= MOST_READ_BYTES, "the place of a read")
         check(offset + length <= size_bytes, "the place of a read")
@@ -131,13 +146,16 @@ class Conversation:
         with self._lock:
             self._reading += 1
             check(self._reading <= READS_AT_A_TIME, "reads at a time")
-        self._readers.submit(self._answer, number, source, offset, length)
+        self._readers.submit(self._answer, number, source, offset, length, land)
 
-    def _answer(self, number: int, source: int, offset: int, length: int) -> None:
+    def _answer(self, number: int, source: int, offset: int, length: int, land: bool) -> None:
         reply: Message = {"read": number}
         body = b""
         try:
             body = self._job.candidates[source].source.read(offset, length)
+            if land:
+                write_at(self._spools[source], body, offset)
+                body = b""
         except Exception as error:
             with self._lock:
                 reply["raised"] = len(self._raised)

@@ -19,6 +19,11 @@ MakeSource = Callable[[int, str, int, Path | None], ByteSource]
 """Number, name, bytes, place on this disk."""
 
 
+def spool_path(directory: Path, number: int) -> Path:
+    """Where the worker puts bytes of recording ``number``, which has no place on this disk."""
+    return directory / f"spool-{number}"
+
+
 def pack_job(job: CutJob, limits: MediaLimits) -> dict[str, Any]:
     return {
         "recordings": [
