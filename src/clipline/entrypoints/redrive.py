@@ -8,7 +8,7 @@ from typing import Any
 
 from rich.console import Console
 from rich.markup import escape
-from rich.table import Table
+from rich.padding import Padding
 
 from clipline.contract.errors import CliplineError, ConfigurationError, UnreadableRequest
 from clipline.contract.interval import iso
@@ -65,15 +65,15 @@ def _as_json(letter: DeadLetter) -> dict[str, Any]:
 
 
 def _print(letters: Sequence[DeadLetter]) -> None:
-    table = Table(box=None, pad_edge=False)
-    for name in ("letter", "clip", "given up", "times", "reason"):
-        table.add_column(name, overflow="fold", no_wrap=name == "letter")
+    """Two lines for each: what it is, and why it was given up."""
+    console = Console(highlight=False)
     for one in letters:
+        times = one.message.times_dead_lettered
+        again = f", {times} times so far" if times > 1 else ""
+        title = f"[bold]{escape(_clip_id(one) or 'no clipId')}[/]  [dim]{escape(one.message.message_id)}[/]"
+        console.print(title, soft_wrap=True)
         reason = shorten(one.reason, 300) if one.reason else _UNEXPLAINED
-        times = str(one.message.times_dead_lettered or 1)
-        values = (one.message.message_id, _clip_id(one) or "?", iso(one.died_ms), times, reason)
-        table.add_row(*(escape(value) for value in values))
-    Console().print(table)
+        console.print(Padding(escape(f"{iso(one.died_ms)}{again}: {reason}"), (0, 0, 0, 2)))
 
 
 def _clip_id(letter: DeadLetter) -> str | None:
