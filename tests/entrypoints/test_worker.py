@@ -3,13 +3,18 @@ import signal
 import socket
 import subprocess
 import sys
+import threading
 import time
+from types import SimpleNamespace
 
 import pytest
 import urllib3
 from prometheus_client.parser import text_string_to_metric_families
 
 from clipline.adapters.sqlite_queue import SqliteQueue
+from clipline.contract.result import Status
+from clipline.entrypoints.worker import Worker
+from clipline.pipeline.job import Outcome
 
 CLIP = {
     "cameraId": "1111111111111",
@@ -112,6 +117,25 @@ def test_a_worker_killed_in_mid_clip_leaves_nothing_and_loses_nothing(data, queu
     assert worker.wait(PATIENCE_S) == 0
     assert size_before in (None, clip.stat().st_size)
     assert_clean(data, queue, ["killed"])
+
+
+def test_a_message_that_is_worked_on_stays_hidden(queue, tmp_path):
+    """For twice as long as it would by itself, while another slot is free to receive it."""
+    receive_counts = []
+
+    def handle(message, _observe):
+        receive_counts.append(message.receive_count)
+        time.sleep(4)
+        return Outcome(Status.AVAILABLE)
+
+    settings = SimpleNamespace(worker_concurrency=2, clip_download_dest=tmp_path / "work", disk_reserve_mib=0)
+    services = SimpleNamespace(queue=queue, destination=SimpleNamespace(sweep=lambda: None))
+    generator = SimpleNamespace(handle=handle, bury=lambda _: 0)
+    app = SimpleNamespace(generator=generator, services=services, dead_letters=queue, settings=settings)
+    queue.send("long work")
+    Worker(app, lambda _: None, visibility_s=2).run(threading.Event(), until_idle=True)
+    assert receive_counts == [1]
+    assert left(queue) == 0
 
 
 def test_sigterm_finishes_what_is_in_progress_and_takes_no_more(data, queue, start_worker):

@@ -49,7 +49,7 @@ def notices(mutant: Mutant) -> str | None:
             )  # fmt: skip
             failed = [line for line in run.stdout.splitlines() if line.startswith(("FAILED", "ERROR"))]
             if run.returncode == 1 and failed:
-                return failed[0].split(" ")[1]
+                return failed[0].partition(" ")[2].partition(" - ")[0]
             if run.returncode:
                 raise RuntimeError(f"{mutant.safeguard}: {run.stdout[-2000:]}{run.stderr[-2000:]}")
     return None
