@@ -8,6 +8,8 @@ import time
 from collections.abc import Callable, Sequence
 from typing import Any
 
+import pytest
+
 from clipline.entrypoints.records import Handled, handle_records
 from clipline.pipeline.job import Outcome
 from clipline.pipeline.ports import Message
@@ -53,6 +55,24 @@ def test_a_record_that_takes_too_long_is_given_up_in_time() -> None:
     assert "not done within the 11 s that were left" in str(results[0].error)
     assert all("no time was left" in str(one.error) for one in results[1:])
     assert (len(generator.begun), generator.ended) == (1, 1)
+    assert signal.getsignal(signal.SIGALRM) is before
+    assert signal.getitimer(signal.ITIMER_REAL) == (0.0, 0.0)
+
+
+def test_a_record_that_is_done_at_the_very_end_leaves_no_alarm(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The signal comes between the record's end and the instruction that takes it back."""
+    set_timer, before = signal.setitimer, signal.getsignal(signal.SIGALRM)
+    raised = []
+
+    def too_late(which: int, seconds: float, again_s: float = 0) -> tuple[float, float]:
+        if not seconds and not raised:
+            raised.append(True)
+            signal.raise_signal(signal.SIGALRM)
+        return set_timer(which, seconds, again_s)
+
+    monkeypatch.setattr(signal, "setitimer", too_late)
+    (one,) = handled(Generator(), 1, lambda: 60)
+    assert "not done within" in str(one.error)
     assert signal.getsignal(signal.SIGALRM) is before
     assert signal.getitimer(signal.ITIMER_REAL) == (0.0, 0.0)
 
