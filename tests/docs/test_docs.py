@@ -99,7 +99,11 @@ def test_no_module_is_too_long():
 
 def test_every_guarantee_names_tests_that_exist():
     text = (ROOT / "docs" / "guarantees.md").read_text()
-    rows = [line for line in text.splitlines() if line.startswith("| ") and "shown by" not in line]
+    rows = [
+        line
+        for line in text.splitlines()
+        if line.startswith("| ") and not line.endswith(("shown by |", "test fails |"))
+    ]
     named = [re.findall(r"`(tests/[\w/]+(?:\.py)?)(?:::(\w+))?", row) for row in rows]
     assert all(named), [row for row, tests in zip(rows, named, strict=True) if not tests]
     for path, test in sorted({one for tests in named for one in tests}):

@@ -8,6 +8,7 @@ from fractions import Fraction
 from typing import Any
 
 import av
+from av.video.reformatter import VideoReformatter
 from players.cases import Clip
 
 from clipline.media.overlay import frame_number
@@ -58,7 +59,9 @@ def deviations(clip: Clip, seen: Sequence[tuple[int, dict[str, Any]]]) -> list[l
 def _blocks(frame: av.VideoFrame, matrix: int) -> bytes:
     """Mean red, green and blue of each block, row by row."""
     # Averaged before the conversion: only whole planes does swscale average without overlap.
-    small = frame.reformat(ACROSS, DOWN, "yuv444p", interpolation="AREA")
-    plane = small.reformat(format="rgb24", src_colorspace=matrix).planes[0]
+    # By a scaler of its own: a frame keeps the one that it makes, with its threads, and a clip its frames.
+    scaler = VideoReformatter()
+    small = scaler.reformat(frame, ACROSS, DOWN, "yuv444p", interpolation="AREA")
+    plane = scaler.reformat(small, format="rgb24", src_colorspace=matrix).planes[0]
     data = bytes(plane)
     return b"".join(data[row * plane.line_size : row * plane.line_size + ACROSS * 3] for row in range(DOWN))
