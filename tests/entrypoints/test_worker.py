@@ -101,7 +101,7 @@ def assert_clean(data, queue, clip_ids):
     assert len({json.dumps(one, sort_keys=True) for one in told}) == len(clip_ids)
 
 
-@pytest.mark.parametrize("delay_s", [0, 0.15, 0.4, 0.8, 1.2])
+@pytest.mark.parametrize("delay_s", [0, 0.4, 1.2])
 def test_a_worker_killed_in_mid_clip_leaves_nothing_and_loses_nothing(data, queue, start_worker, delay_s):
     queue.send(json.dumps(CLIP | {"clipId": "killed", "retryTimestamps": []}))
     victim = start_worker()

@@ -24,7 +24,7 @@ from soak.stacks import CAMERA, Stack, aws_shaped, one_machine
 from soak.traffic import Traffic, make_footage, store_all
 
 SEED = os.environ.get("CLIPLINE_TEST_SEED", "20180916")
-KILLS = 12
+KILLS = 8
 
 pytestmark = pytest.mark.timeout(900)  # what does not settle is to be told, not cut off
 
