@@ -1,3 +1,4 @@
+import fcntl
 import os
 import subprocess
 import sys
@@ -14,9 +15,18 @@ ROOT = Path(__file__).parents[2]
 
 @pytest.fixture(scope="session")
 def sample_recordings(tmp_path_factory):
-    """The folder of the sample camera: two minutes of it, as `clipline sample` makes them."""
-    directory = tmp_path_factory.mktemp("sample")
-    make_sample_footage(directory, Console(file=StringIO()))
+    """The folder of the sample camera: two minutes of it, as `clipline sample` makes them.
+
+    Made by the first of the processes that tests run in at a time; the others wait for it.
+    """
+    base = tmp_path_factory.getbasetemp()
+    directory = (base.parent if "PYTEST_XDIST_WORKER" in os.environ else base) / "sample"
+    directory.mkdir(exist_ok=True)
+    with (directory / "lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        if not (directory / "test").exists():
+            make_sample_footage(directory / "unfinished", Console(file=StringIO()))
+            (directory / "unfinished" / "test").rename(directory / "test")
     return directory / "test"
 
 
