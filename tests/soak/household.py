@@ -146,8 +146,9 @@ class Household:
         plan, due_s = Plan(), float("inf")
         if self.deadly:
             point = self._decks[program].draw()
-            mostly_long = program == "camera" or point.startswith("files.")
-            nth = self._dice.randint(1, 8) if mostly_long else self._dice.choice([1, 1, 1, 2, 3])
+            # A file is renamed only where another attempt has left one.
+            often = program == "camera" or (point.startswith("files.") and point != "files.rename")
+            nth = self._dice.randint(1, 8) if often else self._dice.choice([1, 1, 1, 2, 3])
             plan = Plan(point, nth, self._dice.choice([0.0, self._dice.uniform(0, 0.02)]))
             # A point that isn't reached gives way to a random death.
             lives_s = self._dice.uniform(0.1, 6) if point == RANDOM else _PATIENCE_S / 2
