@@ -18,7 +18,7 @@ class StoreSource:
         self.name = name
         info = store.head(key)
         self.size_bytes = info.size_bytes
-        self._version = info.version
+        self.version = info.version
         self.local_path: Path | None = store.local_path(key)
 
     def check_unchanged(self) -> None:
@@ -26,7 +26,7 @@ class StoreSource:
 
         Reads from elsewhere name the version each time.
         """
-        if self.local_path is not None and self._store.head(self._key).version != self._version:
+        if self.local_path is not None and self._store.head(self._key).version != self.version:
             raise Conflict("read", self.name, "it was replaced while it was read")
 
     def read(self, offset: int, length: int) -> bytes:
@@ -35,4 +35,4 @@ class StoreSource:
             raise UnreadableRecording(
                 f"{self.name} has {self.size_bytes} bytes, {offset} to {offset + length} were to be read"
             )
-        return self._store.read_range(self._key, offset, length, version=self._version)
+        return self._store.read_range(self._key, offset, length, version=self.version)

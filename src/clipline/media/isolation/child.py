@@ -1,4 +1,4 @@
-"""In a child: one clip, asked for and answered over one socket, and nothing else."""
+"""In a child: one clip, or frames, asked for and answered over one socket, and nothing else."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from clipline.contract.errors import UnreadableRecording
 from clipline.media.cut import Cut, ThumbnailOptions, prepare
 from clipline.media.engine import CutJob, gaps_of
 from clipline.media.index import MAX_MOOV_BYTES
-from clipline.media.isolation import sandbox
+from clipline.media.isolation import frame_child, sandbox
 from clipline.media.isolation.failures import SourceFailed, pack_failure, unpack_media_error
 from clipline.media.isolation.jobs import spool_path, unpack_job
 from clipline.media.isolation.wire import Channel, Message
@@ -29,10 +29,13 @@ _STACK_BYTES = 1 << 20
 
 
 def run(channel: Channel) -> None:
-    """Take a job, make it, tell. Returns when all is told, or when nobody wants it any more."""
+    """Take a job, do it, tell. Returns when all is told, or when nobody wants it any more."""
     # Stacks count as memory, whether they are used or not.
     threading.stack_size(_STACK_BYTES)
     packed, _ = channel.receive()
+    if "frames" in packed:
+        frame_child.run(channel, MediaLimits(**packed["frames"]))
+        return
     answers = _Answers(channel, Path(packed["directory"]))
     job, limits = unpack_job(packed, answers.source)
     local = [one.source.local_path for one in job.candidates if one.source.local_path is not None]

@@ -32,8 +32,9 @@ def version() -> int:
     return max(int(found), 0)
 
 
-def restrict(writable: Path, readable: Iterable[Path]) -> None:
-    """From here on only ``writable``, a folder, can be written in, and only it and ``readable`` be read.
+def restrict(writable: Path | None, readable: Iterable[Path]) -> None:
+    """From here on only ``writable``, a folder, can be written in (None: nothing), and only it and
+    ``readable`` be read.
 
     What does not exist is left out. For a thread and those that it starts, for good. Raises OSError.
     """
@@ -49,7 +50,8 @@ def restrict(writable: Path, readable: Iterable[Path]) -> None:
     ruleset = syscall(_CREATE_RULESET, attributes[:size], ctypes.c_size_t(size), ctypes.c_uint(0))
     try:
         read = _READ_FILE | _READ_DIR
-        _allow(ruleset, writable, handled & (read | _WRITE_FILE | _REMOVE_FILE | _MAKE_REG | _TRUNCATE))
+        if writable is not None:
+            _allow(ruleset, writable, handled & (read | _WRITE_FILE | _REMOVE_FILE | _MAKE_REG | _TRUNCATE))
         for path in readable:
             _allow(ruleset, path, read)
         syscall(_RESTRICT_SELF, ctypes.c_int(ruleset), ctypes.c_uint(0))

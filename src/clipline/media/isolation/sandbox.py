@@ -24,11 +24,14 @@ _READ_ANY_FILE = 1 << 2
 _SYSTEM = ("/usr/lib", "/usr/lib64", "/usr/local/lib", "/lib", "/lib64", "/sys/devices/system/cpu")
 
 
-def enter(directory: Path, recordings: Sequence[Path], limits: MediaLimits, largest_bytes: int) -> list[str]:
+def enter(
+    directory: Path | None, recordings: Sequence[Path], limits: MediaLimits, largest_bytes: int
+) -> list[str]:
     """Restrict this process, which has one thread, for good; tells what the kernel would not do.
 
-    ``recordings`` are those on this disk, ``largest_bytes`` is the size of the largest recording wherever it
-    is. What fails is told, and the clip is made all the same: some sandbox around this one may have done it.
+    Only in ``directory`` may files be written; None: nowhere. ``recordings`` are those on this disk,
+    ``largest_bytes`` is the size of the largest recording wherever it is. What fails is told, and the work
+    is done all the same: some sandbox around this one may have done it.
     """
     missing = []
     steps: list[tuple[str, Callable[[], None]]] = [
@@ -65,7 +68,7 @@ def _lower(kind: int, value: int) -> None:
     resource.setrlimit(kind, (value, value))
 
 
-def _restrict_files(directory: Path, recordings: Iterable[Path]) -> None:
+def _restrict_files(directory: Path | None, recordings: Iterable[Path]) -> None:
     if not landlock.version():
         raise OSError(errno.ENOSYS, "the kernel has none")
     landlock.restrict(directory, [*recordings, *installation()])
