@@ -50,7 +50,8 @@ class Settings(BaseSettings):
     s3_bucket_origin_dir: str = Field("", description="The folder of recordings in that bucket.")
     recording_key: str = Field(
         DEFAULT_RECORDING_KEY,
-        description="A recording's key: `{dir}`, `{name}`, `{alias}` and strftime fields of its start.",
+        description="A recording's key: `{dir}`, `{name}`, `{alias}` and strftime fields of its start, "
+        "or `{key}`: what `clipline serve` says of it.",
     )
     timestamp_format: str = Field(
         DEFAULT_TIMESTAMP_FORMAT, description="The time in recordings' names; `%f` is milliseconds."
@@ -189,12 +190,12 @@ class Settings(BaseSettings):
     @classmethod
     def _check_template(cls, value: str, info: Any) -> str:
         needed, known = {
-            "recording_key": ({"name"}, {"dir", "alias", "name"}),
+            "recording_key": ({"name"}, {"dir", "alias", "name", "key"}),
             "clip_key": ({"clipId"}, {"cameraId", "clipId"}),
             "thumbnail_key": ({"clipId", "size"}, {"cameraId", "clipId", "size", "format"}),
         }[info.field_name]
         fields = set(re.findall(r"{([^{}]*)}", value))
-        if not needed <= fields <= known:
+        if not (needed <= fields or "key" in fields) or not fields <= known:
             raise ValueError(
                 f"expected {' and '.join(f'{{{field}}}' for field in sorted(needed))} in it, "
                 f"and no fields but {', '.join(f'{{{field}}}' for field in sorted(known))}"
@@ -267,6 +268,24 @@ def local_settings(data: Path, overrides: Mapping[str, str] | None = None) -> Se
         "OUT_OF_RANGE_LIMIT": "0",
     }
     return load_settings(None, values | dict(overrides or {}))
+
+
+def serve_settings(
+    data: Path, recordings: str, url: str, token: str, overrides: Mapping[str, str]
+) -> Settings:
+    """What `clipline serve` makes clips by: recordings where they are, everything else in ``data``.
+
+    ``recordings`` is a store's URL, ``url`` where this camera service is called, with ``token``.
+    """
+    values = {
+        "CAM_SERVICES_URL": url,
+        "CAM_SERVICES_TOKEN": token,
+        "CLIP_URL": f"{url}/clips",
+        "S3_BUCKET_ORIGIN": recordings,
+        "RECORDING_KEY": "{key}",
+        "SQS_TIMEOUT": "10",  # a retry costs two calls on this machine
+    }
+    return local_settings(data, values | dict(overrides))
 
 
 def _where(env_file: Path | None) -> str:

@@ -145,3 +145,25 @@ def test_an_empty_span_is_refused(end_ms: int) -> None:
 )
 def test_keys(template: str, directory: str, key: str) -> None:
     assert Recording("a.mp4", Interval(START_MS, END_MS), "cam-1").key(template, directory) == key
+
+
+@pytest.mark.parametrize(
+    ("told", "key"),
+    [
+        ("2026-11-25/14/pier/00.10.mp4", "2026-11-25/14/pier/00.10.mp4"),
+        ("", "b.mp4"),
+        ("a/{name}/%Y.mp4", "a/{name}/%Y.mp4"),
+    ],
+)
+def test_a_key_that_the_camera_api_tells(told: str, key: str) -> None:
+    recording = announced("https://host/b.mp4", "cam", START_MS, END_MS, NEW, told)
+    assert recording.key("{key}", "rewinds") == key
+    assert recording.key("{dir}/{name}", "rewinds") == "rewinds/b.mp4"
+
+
+@pytest.mark.parametrize(
+    "told", ["/a.mp4", "a//b.mp4", "../a.mp4", "a/./b.mp4", "a\n", "a/", "x/" * 600 + "a"]
+)
+def test_a_told_key_that_climbs_is_refused(told: str) -> None:
+    with pytest.raises(ValueError, match="separated by single slashes"):
+        announced("https://host/b.mp4", "cam", START_MS, END_MS, NEW, told)

@@ -112,7 +112,7 @@ class HttpCameraApi:
                 if entry.alias != alias or entry.startDate == entry.endDate:
                     continue
                 recording = announced(
-                    entry.recordingUrl, entry.alias, entry.startDate, entry.endDate, self._names
+                    entry.recordingUrl, entry.alias, entry.startDate, entry.endDate, self._names, entry.key
                 )
             except ValidationError as error:
                 raise call.refused(f"entry {index}: {_first_problem(error)}") from None
@@ -228,6 +228,8 @@ class _Entry(BaseModel):
     """Milliseconds since the epoch."""
     recordingUrl: str
     alias: str
+    key: str = ""
+    """Not of the contract: our own camera service tells it."""
 
 
 def _first_problem(error: ValidationError) -> str:

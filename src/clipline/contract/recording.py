@@ -20,6 +20,10 @@ SAFE_NAME = re.compile(r"[^/\\\x00-\x1f\x7f-\x9f\ud800-\udfff]{1,255}")
 """What a recording's file name may look like: no separators, no control characters, no broken text."""
 
 
+_LONGEST_KEY = 1024
+"""Bytes that S3 allows; characters are no more."""
+
+
 @dataclass(frozen=True)
 class NameFormat:
     """How file names tell when a recording starts.
@@ -77,24 +81,37 @@ class Recording:
     span: Interval
     """The wall time that it claims to show."""
     alias: str
+    told_key: str = ""
+    """Where the camera API says that it lies; empty where it says nothing."""
 
     def key(self, template: str, directory: str) -> str:
-        """The object key under a RECORDING_KEY template such as ``{dir}/{alias}/%Y/%m/%d/{name}``."""
+        """The object key under a RECORDING_KEY template such as ``{dir}/{alias}/%Y/%m/%d/{name}``.
+
+        ``{key}`` stands for what the camera API told, or for the name where it told nothing.
+        """
         start = _moment(self.span.start_ms)
-        key = template
-        for field in sorted(set(re.findall(r"%[a-zA-Z]", template))):
-            key = key.replace(field, start.strftime(field))
-        for field, value in (("dir", directory), ("alias", self.alias), ("name", self.name)):
-            key = key.replace("{" + field + "}", value)
+        values = {
+            "{dir}": directory,
+            "{alias}": self.alias,
+            "{name}": self.name,
+            "{key}": self.told_key or self.name,
+        }
+        key = re.sub(
+            r"%[a-zA-Z]|{(?:dir|alias|name|key)}",
+            lambda field: values.get(field[0]) or ("" if field[0] in values else start.strftime(field[0])),
+            template,
+        )
         return re.sub("/{2,}", "/", key).strip("/")
 
 
-def announced(recording_url: str, alias: str, start_ms: int, end_ms: int, names: NameFormat) -> Recording:
+def announced(
+    recording_url: str, alias: str, start_ms: int, end_ms: int, names: NameFormat, told_key: str = ""
+) -> Recording:
     """The recording that an entry of the camera API announces.
 
     It starts at ``start_ms``, or at the time in its name where that is exact to the millisecond and
     less than a second off. Of the URL only the last path part is used; no host in it is contacted.
-    Raises ValueError on a URL without a usable name and on an empty span.
+    Raises ValueError on a URL without a usable name, on an empty span and on a key that climbs.
     """
     try:
         name = unquote(urlsplit(recording_url).path).rpartition("/")[2]
@@ -105,4 +122,9 @@ def announced(recording_url: str, alias: str, start_ms: int, end_ms: int, names:
     match names.start_ms(name):
         case (named_ms, True) if abs(named_ms - start_ms) < 1000:
             start_ms = named_ms
-    return Recording(name, Interval(start_ms, end_ms), alias)
+    parts = told_key.split("/") if told_key else []
+    if len(told_key) > _LONGEST_KEY or any(
+        part in {".", ".."} or not SAFE_NAME.fullmatch(part) for part in parts
+    ):
+        raise ValueError(f"key {told_key[:200]!r} is none: expected names, separated by single slashes")
+    return Recording(name, Interval(start_ms, end_ms), alias, told_key)
