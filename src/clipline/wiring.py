@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from clipline.adapters.storage import open_store
 from clipline.contract.errors import ConfigurationError
@@ -17,6 +18,9 @@ from clipline.pipeline.decision import Limits
 from clipline.pipeline.generate import ClipGenerator, Options
 from clipline.pipeline.ports import ClipLedger, DeadLetters, MessageQueue, Notifier, ObjectStore, Services
 from clipline.settings import Settings
+
+if TYPE_CHECKING:
+    from clipline.media.isolation.frames import Drawer
 
 WORKER_OWN_MIB = 160
 """What a worker needs beside its clips: itself, and the process that clips are forked from."""
@@ -105,6 +109,20 @@ def _share(settings: Settings) -> MediaLimits:
             hint=f"expected at least {LEAST_SHARE_MIB}: allow more, or a lower WORKER_CONCURRENCY",
         )
     return replace(limits, memory_bytes=min(limits.memory_bytes, share_mib * MIB))
+
+
+@contextmanager
+def frame_drawer(app: Application, most: int) -> Iterator[Drawer]:
+    """What draws up to ``most`` frames at a time: where clips have processes of their own, so do frames."""
+    from clipline.media.isolation.engine import Isolated
+    from clipline.media.isolation.frames import InProcessDrawer, IsolatedDrawer
+
+    engine = app.services.engine
+    if not isinstance(engine, Isolated):
+        yield InProcessDrawer()
+        return
+    with IsolatedDrawer(engine.template, media_limits(app.settings), most) as drawer:
+        yield drawer
 
 
 def names(settings: Settings) -> NameFormat:

@@ -29,9 +29,11 @@ def service(tmp_path: Path) -> Iterator[tuple[Catalog, CameraApi]]:
         catalog.put_camera(Camera("584204204e65fad6a7709115", "north.pier", "North pier"))
         names = ["north.pier.20180916T160017000.mp4", "north.pier.stream.20180916T161017250.mp4"]
         starts = [START_MS, START_MS + 600_250]
-        catalog.add_recordings(
-            StoredRecording("north.pier", name, f"/r/{name}", Interval(start, start + 600_000), 1)
-            for name, start in zip(names, starts, strict=True)
+        catalog.change(
+            put=[
+                StoredRecording("north.pier", name, f"n/{name}", Interval(start, start + 600_000), 1, 1)
+                for name, start in zip(names, starts, strict=True)
+            ]
         )
         with HttpCameraApi(url, url, names=NameFormat()) as api:
             yield catalog, api
@@ -46,7 +48,8 @@ def test_the_client_and_our_service_understand_each_other(service: tuple[Catalog
 
     both = api.recordings(alias, Interval(START_MS + 599_000, START_MS + 601_000))
     stored = catalog.recordings(alias, Interval(START_MS, START_MS + 10_000_000))
-    assert [(one.name, one.span) for one in both] == [(one.name, one.span) for one in stored]
+    told = [(one.name, one.span, one.told_key) for one in both]
+    assert told == [(one.name, one.span, one.key) for one in stored]
     assert api.recordings(alias, Interval(0, 1000)) == []
     assert api.recordings("unknown", INTERVAL) == []
 
@@ -54,7 +57,7 @@ def test_the_client_and_our_service_understand_each_other(service: tuple[Catalog
     late = json.loads((FIXTURES / "sns_message_not_available.json").read_text())
     for metadata in (available, available, late):
         api.put_clip(metadata["clipId"], metadata)
-    assert catalog.clip(available["clipId"]).metadata == available
+    assert catalog.clips.get(available["clipId"]).metadata == available
 
 
 def test_our_service_refuses_what_is_no_metadata(service: tuple[Catalog, CameraApi]) -> None:

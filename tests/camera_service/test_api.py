@@ -14,8 +14,9 @@ import pytest
 import urllib3
 from prometheus_client.parser import text_string_to_metric_families
 
-from clipline.camera_service.api import MOST_BODY_BYTES, create_app
+from clipline.camera_service.api import create_app
 from clipline.camera_service.catalog import Camera, Catalog, StoredRecording
+from clipline.camera_service.fields import MOST_BODY_BYTES
 from clipline.contract.errors import ConfigurationError
 from clipline.contract.interval import Interval
 from clipline.entrypoints.server import serve_in_thread
@@ -51,16 +52,17 @@ class Client:
 def ask(catalog: Catalog) -> Iterator[Client]:
     catalog.put_camera(Camera("1111111111111", "test", "Test pier"))
     name = "test.20180916T160017.mp4"
-    catalog.add_recordings(
-        [StoredRecording("test", name, f"/recordings/{name}", Interval(START_MS, END_MS), 1)]
-    )
+    catalog.change(put=[StoredRecording("test", name, f"pier/{name}", Interval(START_MS, END_MS), 1, 1)])
     app = create_app(catalog, now_ms=lambda: NOW_MS)
     with urllib3.PoolManager() as pool, serve_in_thread(app) as url:
         yield Client(url, pool)
 
 
 def test_cameras(ask: Client) -> None:
-    camera = {"_id": "1111111111111", "alias": "test", "title": "Test pier"}
+    camera = {
+        "_id": "1111111111111", "alias": "test", "title": "Test pier",
+        "firstTimestampInMs": START_MS, "lastTimestampInMs": END_MS,
+    }  # fmt: skip
     assert ask("GET", "/cameras/1111111111111") == (200, camera)
     assert ask("GET", "/cameras") == (200, [camera])
     status, problem = ask("GET", "/cameras/2222")
@@ -76,6 +78,7 @@ def test_recordings_look_as_in_the_contract(ask: Client) -> None:
     for entry in expected:  # only the host differs
         for field in ("thumbLargeUrl", "recordingUrl", "thumbSmallUrl"):
             entry[field] = f"{ask.url}/recordings/test{urlsplit(entry[field]).path}"
+        entry["key"] = "pier/test.20180916T160017.mp4"  # beyond the contract: where it lies
     assert (status, found) == (200, expected)
     assert [list(entry) for entry in found] == [list(entry) for entry in expected]
 
@@ -134,7 +137,7 @@ def test_a_clip_is_put_and_found_again(ask: Client, catalog: Catalog) -> None:
     assert ask("PUT", path, clip) == (200, clip)
     assert ask("PUT", path, clip) == (200, clip)
     assert ask("GET", path) == (200, clip)
-    assert catalog.clip(clip["clipId"]).updated_ms == NOW_MS
+    assert catalog.clips.get(clip["clipId"]).updated_ms == NOW_MS
 
 
 def test_a_late_status_is_answered_with_the_available_clip(ask: Client) -> None:

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from clipline.camera_service.catalog import Camera, Catalog
+from clipline.camera_service.catalog import Camera, Catalog, StoredRecording
 from clipline.camera_service.scan import camera_id, scan
 from clipline.contract.errors import CliplineError, NotFound, UnreadableRecording
 from clipline.contract.interval import LATEST_MS, Interval
@@ -41,7 +41,7 @@ def test_one_folder_per_camera(tmp_path: Path) -> None:
     pier, reef = found.recordings
     assert (pier.alias, pier.name) == ("pier", f"anything.{STAMP}.mp4")
     assert pier.span == Interval(START_MS, START_MS + 600_000)
-    assert (Path(pier.path), pier.size_bytes) == (tmp_path / "pier" / pier.name, 5)
+    assert (pier.key, pier.size_bytes) == (f"pier/{pier.name}", 5)
     assert reef.span.start_ms == START_MS + 1250
     assert found.skipped == ()
     assert str(found) == "Found 2 recordings of 2 cameras"
@@ -84,7 +84,7 @@ def test_every_skipped_file_has_a_reason(tmp_path: Path) -> None:
 
     found = scan(tmp_path, NameFormat(), duration_ms)
 
-    assert [one.path for one in found.recordings] == [str(tmp_path / good)]
+    assert [one.key for one in found.recordings] == [good]
     reasons = {str(one.path.relative_to(tmp_path)): f"{one.reason}: {one.detail}" for one in found.skipped}
     named = "does not end in a time like pier.20180916T160017000.mp4"
     expected = {
@@ -144,14 +144,17 @@ def test_a_second_scan_reads_only_what_changed(tmp_path: Path, catalog: Catalog)
 
         return duration_ms
 
-    first = scan(folder, NameFormat(), counting(1000), known=catalog.files())
-    catalog.replace(first.cameras, first.recordings)
+    def known() -> dict[str, StoredRecording]:
+        return {key: one for path in catalog.folders() for key, one in catalog.folder(path).items()}
+
+    first = scan(folder, NameFormat(), counting(1000), known=known())
+    catalog.change(first.cameras, first.recordings)
     assert len(opened) == 2
 
     opened.clear()
     (folder / grown).write_bytes(b"more video")
-    second = scan(folder, NameFormat(), counting(2000), known=catalog.files())
-    catalog.replace(second.cameras, second.recordings)
+    second = scan(folder, NameFormat(), counting(2000), known=known())
+    catalog.change(second.cameras, second.recordings)
 
     assert opened == [Path(grown).name]
     spans = [one.span for one in catalog.recordings("pier", Interval(0, LATEST_MS))]
@@ -230,7 +233,9 @@ def test_every_file_is_a_recording_or_skipped_for_a_reason(
             return length
 
         found = scan(root, NameFormat(), duration_ms)
-        seen = [one.path for one in found.recordings] + [str(one.path) for one in found.skipped]
+        seen = [str(root.resolve() / one.key) for one in found.recordings] + [
+            str(one.path) for one in found.skipped
+        ]
         known = [path for path in lengths if Path(path).suffix.lower() in {".mp4", ".mov", ".m4v"}]
         assert sorted(seen) == sorted(known)
         assert {one.alias for one in found.recordings} == {camera.alias for camera in found.cameras}

@@ -58,7 +58,7 @@ class World:
         make_recording(path, start_ms, FOOTAGE, camera="test")
         self.s3.upload_file(str(path), self.origin, f"rewinds/{name}")
         span = Interval(start_ms, start_ms + DURATION_S * 1000)
-        self.catalog.add_recordings([StoredRecording("test", name, str(path), span, path.stat().st_size)])
+        self.catalog.change(put=[StoredRecording("test", name, name, span, path.stat().st_size, 0)])
 
     def receive(self, url=None, wait_s=5):
         answer = self.sqs.receive_message(
@@ -84,7 +84,7 @@ class World:
         return found
 
     def record_of(self, clip_id):
-        return self.catalog.clip(clip_id).metadata
+        return self.catalog.clips.get(clip_id).metadata
 
     def keys(self):
         listed = self.s3.list_objects_v2(Bucket=self.destination).get("Contents", [])

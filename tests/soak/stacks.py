@@ -89,7 +89,7 @@ class Stack:
         """A recording of ``camera_id``, made at ``path``, is stored and then announced."""
         self.app.services.origin.put_file(name, path, "video/mp4")
         self.announce_camera(camera_id, alias)
-        self.catalog.add_recordings([StoredRecording(alias, name, str(path), span, path.stat().st_size)])
+        self.catalog.change(put=[StoredRecording(alias, name, name, span, path.stat().st_size, 0)])
 
 
 class _Aws(Stack):

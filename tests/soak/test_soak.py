@@ -128,5 +128,5 @@ def spoil(stack: Stack, clip_id: str) -> Iterator[str]:
     yield f"{clip_id}: one event was told in different words"
     stack.told = others + others[:1] * (len(stack.told) - len(others))
     yield f"{clip_id}: nobody was told"
-    stack.catalog.put_clip(clip_id, {**ours[0], "reason": "another one"}, 0)
+    stack.catalog.clips.put(clip_id, {**ours[0], "reason": "another one"}, 0)
     yield f"{clip_id}: the camera API says"

@@ -1,62 +1,34 @@
-"""Cameras, their recordings and the records of clips, in one SQLite file.
+"""Cameras and their recordings, in one SQLite file; ``clip_records`` keeps the clips in the same file.
 
 Objective: what the camera API is asked is answered by one indexed query, from several threads and
-processes, and a clip's record survives a power cut once it was acknowledged. Caveat: the file has to lie
-on a local disk; WAL does not work over a network file system.
+processes, for millions of recordings, and a clip's record survives a power cut once it was acknowledged.
+Caveat: the file has to lie on a local disk; WAL does not work over a network file system.
 """
 
 from __future__ import annotations
 
-import json
 import sqlite3
+from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Self
+from typing import Self
 
+from clipline.camera_service.clip_records import ClipRecords
+from clipline.camera_service.schema import APPLICATION_ID, MIGRATIONS
 from clipline.contract.errors import Conflict, NotFound, Refused
-from clipline.contract.interval import Interval
+from clipline.contract.interval import LATEST_MS, Interval
 from clipline.contract.recording import ALIAS
-from clipline.contract.result import Status
 from clipline.contract.text import ID
 from clipline.database import Database
 
-_APPLICATION_ID = 0x434C5043  # "CLPC": what tells this file from another program's database
-
-MIGRATIONS = (
-    (
-        """
-        CREATE TABLE cameras (
-            id    TEXT PRIMARY KEY,      -- the cameraId of requests
-            alias TEXT NOT NULL UNIQUE,  -- names the camera in file names, folders and URLs
-            name  TEXT NOT NULL          -- for people
-        ) STRICT, WITHOUT ROWID
-        """,
-        """
-        CREATE TABLE recordings (
-            camera     TEXT NOT NULL REFERENCES cameras (id) ON DELETE CASCADE,
-            name       TEXT NOT NULL,     -- file name, the last part of recordingUrl
-            path       TEXT NOT NULL,     -- of the file on this machine, absolute
-            start_ms   INTEGER NOT NULL,  -- first instant shown, since the epoch, UTC
-            end_ms     INTEGER NOT NULL,  -- first instant no longer shown
-            size_bytes INTEGER NOT NULL,  -- of the file when it was read: another size is another file
-            PRIMARY KEY (camera, name),
-            CHECK (start_ms < end_ms)
-        ) STRICT, WITHOUT ROWID
-        """,
-        # By the end, because most clips are asked for soon after: what ended before is never looked at.
-        "CREATE INDEX recordings_by_time ON recordings (camera, end_ms, start_ms)",
-        """
-        CREATE TABLE clips (
-            clip_id    TEXT PRIMARY KEY,
-            metadata   TEXT NOT NULL,    -- the JSON document as it was PUT
-            status     TEXT NOT NULL,    -- out of the document; CLIP_AVAILABLE never changes again
-            updated_ms INTEGER NOT NULL  -- when it was PUT, since the epoch, UTC
-        ) STRICT, WITHOUT ROWID
-        """,
-    ),
+_COLUMNS = (
+    "alias, recordings.name, path, coalesce(file, recordings.name), start_ms, end_ms, size_bytes, "
+    "modified_ns, told_by"
 )
-"""Entry *n* leads from ``PRAGMA user_version`` *n* to *n* + 1. Entries are only ever added."""
+_JOINED = "recordings JOIN cameras ON camera = cameras.number JOIN folders ON folder = folders.number"
+_TYPICAL_OF = 9
+"""Recordings that tell how long the next one will be."""
 
 
 @dataclass(frozen=True)
@@ -70,29 +42,35 @@ class Camera:
 
 @dataclass(frozen=True)
 class StoredRecording:
-    """A recording file on this machine."""
+    """A recording that was found."""
 
     alias: str
     name: str
-    path: str
-    """Absolute."""
+    """The last part of recordingUrl; no other recording of the camera has it."""
+    key: str
+    """Where it lies below the root of recordings, parts separated by slashes."""
     span: Interval
     size_bytes: int
+    modified_ns: int
+    """When it was written last, nanoseconds since the epoch."""
+    told_by: str = "name"
+    """Where its start comes from: ``name``, ``creation_time`` or ``modified``."""
+
+    @property
+    def folder(self) -> str:
+        """The part of ``key`` before its last slash; empty for the root."""
+        return self.key.rpartition("/")[0]
 
 
 @dataclass(frozen=True)
-class ClipRecord:
-    """The record of a clip: the result metadata that was PUT last, unless it was available before."""
+class Extent:
+    """From when to when a camera has recordings."""
 
-    clip_id: str
-    metadata_json: str
-    status: str
-    updated_ms: int
-
-    @property
-    def metadata(self) -> dict[str, Any]:
-        document: dict[str, Any] = json.loads(self.metadata_json)
-        return document
+    first_ms: int
+    last_ms: int
+    """When the last one ends."""
+    typical_ms: int
+    """How long its recordings of late are: their median."""
 
 
 class Catalog:
@@ -103,7 +81,8 @@ class Catalog:
     """
 
     def __init__(self, path: Path) -> None:
-        self._database = Database(path, "the catalog", MIGRATIONS, _APPLICATION_ID)
+        self._database = Database(path, "the catalog", MIGRATIONS, APPLICATION_ID)
+        self.clips = ClipRecords(self._database)
 
     def __enter__(self) -> Self:
         return self
@@ -123,8 +102,8 @@ class Catalog:
         """How many cameras, recordings and clips there are, by those words."""
         with self._database.read("count") as db:
             row = db.execute(
-                "SELECT (SELECT count(*) FROM cameras), (SELECT count(*) FROM recordings), "
-                "(SELECT count(*) FROM clips)"
+                "SELECT count(*), coalesce(sum(recordings), 0), "
+                "(SELECT count(*) FROM clips WHERE deleted = 0) FROM cameras"
             ).fetchone()
         return dict(zip(("cameras", "recordings", "clips"), row, strict=True))
 
@@ -142,15 +121,14 @@ class Catalog:
             raise NotFound("find camera", camera_id, "the catalog has no such camera")
         return Camera(*row)
 
-    def put_camera(self, camera: Camera) -> None:
-        """Add a camera, or change the alias and name of the one with this id.
+    def put_camera(self, camera: Camera, *, new: bool = False) -> None:
+        """Add a camera, or change the alias and name of the one with this id, unless it has to be ``new``.
 
         Raises Conflict when another camera has the alias, and Refused when id or alias can't be one.
         """
+        changing = "ON CONFLICT (id) DO UPDATE SET alias = excluded.alias, name = excluded.name"
         with self._database.write("store camera") as db:
-            _put_camera(
-                db, camera, "ON CONFLICT (id) DO UPDATE SET alias = excluded.alias, name = excluded.name"
-            )
+            _put_camera(db, camera, "" if new else changing)
 
     def recordings(
         self, alias: str, interval: Interval, *, whole: bool = False, most: int = -1
@@ -163,113 +141,182 @@ class Catalog:
         condition = (
             "start_ms >= :start_ms AND end_ms <= :end_ms AND end_ms > :start_ms"
             if whole
-            else "start_ms < :end_ms AND end_ms > :start_ms"
+            # What begins before the end, ends before the end and the longest recording.
+            else "start_ms < :end_ms AND end_ms > :start_ms AND end_ms < :end_ms + :longest_ms"
         )
         bounds = {"start_ms": interval.start_ms, "end_ms": interval.end_ms, "most": most}
         with self._database.read("list recordings") as db:
-            camera = db.execute("SELECT id FROM cameras WHERE alias = ?", (alias,)).fetchone()
-            if camera is None:
-                raise NotFound("list recordings of", alias, "the catalog has no such camera")
+            number, longest_ms = _number(db, alias)
             rows = db.execute(
-                "SELECT name, path, start_ms, end_ms, size_bytes FROM recordings "
-                f"WHERE camera = :camera AND {condition} ORDER BY start_ms, name LIMIT :most",
-                {**bounds, "camera": camera[0]},
+                f"SELECT {_COLUMNS} FROM {_JOINED} "
+                f"WHERE camera = :camera AND {condition} ORDER BY start_ms, recordings.name LIMIT :most",
+                {**bounds, "camera": number, "longest_ms": longest_ms},
             ).fetchall()
-        return [_recording(alias, *row) for row in rows]
+        return [_recording(*row) for row in rows]
 
-    def files(self) -> Mapping[str, StoredRecording]:
-        """Every recording by its path: what a scan need not read again."""
-        with self._database.read("list files") as db:
+    def spans(self, alias: str, interval: Interval) -> Sequence[tuple[int, int]]:
+        """``[start, end)`` of what ``recordings`` would give, in milliseconds, by index alone."""
+        with self._database.read("list spans") as db:
+            number, longest_ms = _number(db, alias)
+            return db.execute(
+                "SELECT start_ms, end_ms FROM recordings WHERE camera = ? AND start_ms < ? AND end_ms > ? "
+                "AND end_ms < ? ORDER BY start_ms",
+                (number, interval.end_ms, interval.start_ms, interval.end_ms + longest_ms),
+            ).fetchall()
+
+    def extents(self) -> Mapping[str, Extent]:
+        """Of every camera that has recordings, by its id."""
+        with self._database.read("list extents") as db:
+            rows = db.execute("SELECT number, id FROM cameras WHERE recordings > 0").fetchall()
+            return {identifier: _extent(db, number) for number, identifier in rows}
+
+    def extent(self, alias: str) -> Extent | None:
+        """None where the camera has no recordings. Raises NotFound for an unknown alias."""
+        with self._database.read("find extent") as db:
+            number, longest_ms = _number(db, alias)
+            there = db.execute("SELECT recordings > 0 FROM cameras WHERE number = ?", (number,)).fetchone()
+            return _extent(db, number) if longest_ms and there[0] else None
+
+    def folder(self, folder: str) -> Mapping[str, StoredRecording]:
+        """The recordings that lie directly in ``folder`` ('' is the root), by their keys."""
+        with self._database.read("list folder") as db:
             rows = db.execute(
-                "SELECT alias, recordings.name, path, start_ms, end_ms, size_bytes "
-                "FROM recordings JOIN cameras ON camera = id"
+                f"SELECT {_COLUMNS} FROM {_JOINED} WHERE folders.path = ?", (folder,)
             ).fetchall()
-        return {row[2]: _recording(*row) for row in rows}
+        found = [_recording(*row) for row in rows]
+        return {one.key: one for one in found}
 
-    def replace(self, cameras: Iterable[Camera], recordings: Iterable[StoredRecording]) -> None:
-        """Make the recordings exactly these, at once for every reader.
+    def folders(self) -> Sequence[str]:
+        """Every folder that holds a recording."""
+        with self._database.read("list folders") as db:
+            rows = db.execute(
+                "SELECT path FROM folders WHERE EXISTS "
+                "(SELECT * FROM recordings WHERE folder = folders.number) ORDER BY path"
+            ).fetchall()
+        return [path for (path,) in rows]
+
+    def oldest(self, before_ms: int = LATEST_MS) -> Sequence[StoredRecording]:
+        """Recordings of all cameras that end by ``before_ms``, those that end first first."""
+        with self._database.read("list the oldest recordings") as db:
+            rows = db.execute(
+                f"SELECT {_COLUMNS} FROM {_JOINED} WHERE end_ms <= ? ORDER BY end_ms", (before_ms,)
+            ).fetchall()
+        return [_recording(*row) for row in rows]
+
+    def recorded_bytes(self) -> int:
+        """How large all recordings are together."""
+        with self._database.read("sum up recordings") as db:
+            (total,) = db.execute("SELECT coalesce(sum(size_bytes), 0) FROM recordings").fetchone()
+        return int(total)
+
+    def change(
+        self,
+        cameras: Iterable[Camera] = (),
+        put: Iterable[StoredRecording] = (),
+        gone: Iterable[tuple[str, str]] = (),
+    ) -> None:
+        """What was found, at once for every reader: ``put`` is there, ``gone`` (alias and name) is not.
 
         Cameras are added where their alias is new; what is known of the others (id and name may have been
-        given by a person) stays. Raises Conflict when a new camera's id belongs to another alias.
+        given by a person) stays. Raises Conflict when a new camera's id belongs to another alias, and
+        NotFound for a recording of an unknown alias.
         """
-        with self._database.write("replace recordings") as db:
-            known = {alias for (alias,) in db.execute("SELECT alias FROM cameras")}
+        with self._database.write("change recordings") as db:
+            numbers = dict(db.execute("SELECT alias, number FROM cameras").fetchall())
             for camera in cameras:
-                if camera.alias not in known:
-                    _put_camera(db, camera)
-            db.execute("DELETE FROM recordings")
-            _insert_recordings(db, recordings)
-
-    def add_recordings(self, recordings: Iterable[StoredRecording]) -> None:
-        """Add recordings, or replace those of the same camera and name.
-
-        Raises NotFound for an unknown alias.
-        """
-        with self._database.write("add recordings") as db:
-            _insert_recordings(db, recordings)
-
-    def put_clip(self, clip_id: str, metadata: Mapping[str, Any], updated_ms: int) -> ClipRecord:
-        """Store a clip's record and return the one that stands then.
-
-        CLIP_AVAILABLE is absorbing: another status that comes later changes nothing. ``metadata`` has a
-        ``status``.
-        """
-        row = (clip_id, json.dumps(metadata, allow_nan=False), metadata["status"], updated_ms)
-        with self._database.write("store clip") as db:
-            db.execute(
-                "INSERT INTO clips (clip_id, metadata, status, updated_ms) VALUES (?, ?, ?, ?) "
-                "ON CONFLICT (clip_id) DO UPDATE SET "
-                "metadata = excluded.metadata, status = excluded.status, updated_ms = excluded.updated_ms "
-                f"WHERE clips.status <> '{Status.AVAILABLE}' OR excluded.status = '{Status.AVAILABLE}'",
-                row,
+                if camera.alias not in numbers:
+                    numbers[camera.alias] = _put_camera(db, camera)
+            db.executemany(
+                "DELETE FROM recordings WHERE camera = ? AND name = ?",
+                [(numbers.get(alias), name) for alias, name in gone],
             )
-            return _clip(db, clip_id)
-
-    def clip(self, clip_id: str) -> ClipRecord:
-        """Raises NotFound."""
-        with self._database.read("find clip") as db:
-            return _clip(db, clip_id)
+            _put_recordings(db, numbers, list(put))
 
 
-def _put_camera(db: sqlite3.Connection, camera: Camera, on_conflict: str = "") -> None:
+def _number(db: sqlite3.Connection, alias: str) -> tuple[int, int]:
+    """(the camera's number, how long its longest recording is)"""
+    row = db.execute("SELECT number, longest_ms FROM cameras WHERE alias = ?", (alias,)).fetchone()
+    if row is None:
+        raise NotFound("list recordings of", alias, "the catalog has no such camera")
+    return row[0], row[1]
+
+
+def _extent(db: sqlite3.Connection, number: int) -> Extent:
+    first = db.execute(
+        "SELECT start_ms FROM recordings WHERE camera = ? ORDER BY end_ms LIMIT 1", (number,)
+    ).fetchone()
+    last = db.execute(
+        "SELECT start_ms, end_ms FROM recordings WHERE camera = ? ORDER BY end_ms DESC LIMIT ?",
+        (number, _TYPICAL_OF),
+    ).fetchall()
+    lengths = sorted(end_ms - start_ms for start_ms, end_ms in last)
+    return Extent(first[0], last[0][1], lengths[len(lengths) // 2])
+
+
+def _put_camera(db: sqlite3.Connection, camera: Camera, on_conflict: str = "") -> int:
     if not ID.fullmatch(camera.id) or not ALIAS.fullmatch(camera.alias):
         raise Refused(
             "store camera", f"{camera.id!r} with alias {camera.alias!r}", "one of them is malformed",
             hint="letters, digits, '_' and '-', within an alias also '.'",
         )  # fmt: skip
     try:
-        db.execute(
-            f"INSERT INTO cameras (id, alias, name) VALUES (?, ?, ?) {on_conflict}",
+        (number,) = db.execute(
+            f"INSERT INTO cameras (id, alias, name) VALUES (?, ?, ?) {on_conflict} RETURNING number",
             (camera.id, camera.alias, camera.name),
-        )
+        ).fetchone()
     except sqlite3.IntegrityError as error:
         raise Conflict(
             "store camera", camera.id, f"its id or its alias {camera.alias} belongs to another camera"
         ) from error
+    return int(number)
 
 
-def _insert_recordings(db: sqlite3.Connection, recordings: Iterable[StoredRecording]) -> None:
-    ids = dict(db.execute("SELECT alias, id FROM cameras").fetchall())
-    for one in recordings:
-        if one.alias not in ids:
-            raise NotFound("add recordings of", one.alias, "the catalog has no such camera")
-        db.execute(
-            "INSERT OR REPLACE INTO recordings (camera, name, path, start_ms, end_ms, size_bytes) "
-            "VALUES (?, ?, ?, ?, ?, ?)",
-            (ids[one.alias], one.name, one.path, one.span.start_ms, one.span.end_ms, one.size_bytes),
-        )
+def _put_recordings(
+    db: sqlite3.Connection, numbers: Mapping[str, int], recordings: Sequence[StoredRecording]
+) -> None:
+    for alias in Counter(one.alias for one in recordings):
+        if alias not in numbers:
+            raise NotFound("add recordings of", alias, "the catalog has no such camera")
+    folders = {
+        path: db.execute(
+            "INSERT INTO folders (path) VALUES (?) ON CONFLICT (path) DO UPDATE SET path = path "
+            "RETURNING number",
+            (path,),
+        ).fetchone()[0]
+        for path in {one.folder for one in recordings}
+    }
+    db.executemany(
+        "INSERT INTO recordings "
+        "(camera, name, folder, file, start_ms, end_ms, size_bytes, modified_ns, told_by) "
+        "VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT (camera, name) DO UPDATE SET "
+        "folder = excluded.folder, file = excluded.file, start_ms = excluded.start_ms, "
+        "end_ms = excluded.end_ms, size_bytes = excluded.size_bytes, modified_ns = excluded.modified_ns, "
+        "told_by = excluded.told_by",
+        [
+            (
+                numbers[one.alias], one.name, folders[one.folder], _file(one),
+                one.span.start_ms, one.span.end_ms, one.size_bytes, one.modified_ns, one.told_by,
+            )
+            for one in recordings
+        ],
+    )  # fmt: skip
+
+
+def _file(recording: StoredRecording) -> str | None:
+    last = recording.key.rpartition("/")[2]
+    return None if last == recording.name else last
 
 
 def _recording(
-    alias: str, name: str, path: str, start_ms: int, end_ms: int, size_bytes: int
+    alias: str,
+    name: str,
+    folder: str,
+    file: str,
+    start_ms: int,
+    end_ms: int,
+    size_bytes: int,
+    modified_ns: int,
+    told_by: str,
 ) -> StoredRecording:
-    return StoredRecording(alias, name, path, Interval(start_ms, end_ms), size_bytes)
-
-
-def _clip(db: sqlite3.Connection, clip_id: str) -> ClipRecord:
-    row = db.execute(
-        "SELECT clip_id, metadata, status, updated_ms FROM clips WHERE clip_id = ?", (clip_id,)
-    ).fetchone()
-    if row is None:
-        raise NotFound("find clip", clip_id, "the catalog has no record of it")
-    return ClipRecord(*row)
+    key = f"{folder}/{file}" if folder else file
+    return StoredRecording(alias, name, key, Interval(start_ms, end_ms), size_bytes, modified_ns, told_by)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
 from prometheus_client.exposition import choose_encoder
@@ -18,10 +18,12 @@ _METHODS = frozenset({"GET", "HEAD", "PUT", "POST", "DELETE", "PATCH", "OPTIONS"
 
 
 class ServiceMetrics:
-    """Kept for as long as the application, in a registry of its own."""
+    """Kept for as long as the application, in a registry of its own; ``also`` are told beside them."""
 
-    def __init__(self) -> None:
+    def __init__(self, also: Iterable[CollectorRegistry] = ()) -> None:
         self._registry = CollectorRegistry()
+        for registry in also:
+            self._registry.register(registry)
         self._requests = Counter(
             "clipline_http_requests_total",
             "Requests by route and status.",

@@ -73,8 +73,8 @@ def scan(
     """Look through ``root``.
 
     ``duration_ms`` opens a file and tells how long it is; the CliplineError or OSError that it raises
-    becomes the reason for skipping the file. ``known`` (see ``Catalog.files``) saves it the files whose
-    path, start and size are the same as before. Raises NotFound where ``root`` is no folder.
+    becomes the reason for skipping the file. ``known``, by key, saves it the files whose
+    place, start and size are the same as before. Raises NotFound where ``root`` is no folder.
     """
     if not root.is_dir():
         raise NotFound("scan", str(root), "there is no such folder")
@@ -89,7 +89,7 @@ def scan(
         found = (
             Skipped(path, "it lies outside the folders of the cameras")
             if alias is None
-            else _look(path, alias, names, duration_ms, known or {})
+            else _look(path, str(path.relative_to(root)), alias, names, duration_ms, known or {})
         )
         if isinstance(found, Skipped):
             skipped.append(found)
@@ -125,6 +125,7 @@ def _candidates(root: Path, folder_per_camera: bool) -> Iterator[tuple[Path, str
 
 def _look(
     path: Path,
+    key: str,
     alias: str,
     names: NameFormat,
     duration_ms: Callable[[Path], int],
@@ -139,10 +140,11 @@ def _look(
         return Skipped(path, f"its name does not end in a time like {names.name(alias, 1_537_113_617_000)}")
     start_ms = start[0]
     try:
-        size_bytes = path.stat().st_size
+        state = path.stat()
+        size_bytes, modified_ns = state.st_size, state.st_mtime_ns
         if size_bytes == 0:
             return Skipped(path, "it is empty")
-        before = known.get(str(path))
+        before = known.get(key)
         same = before and (before.alias, before.size_bytes, before.span.start_ms)
         if before and same == (alias, size_bytes, start_ms):
             return before
@@ -151,7 +153,7 @@ def _look(
         return Skipped(path, "it can't be read", str(error))
     if not start_ms < end_ms <= LATEST_MS:
         return Skipped(path, "it has no sensible length", f"{end_ms - start_ms} ms")
-    return StoredRecording(alias, path.name, str(path), Interval(start_ms, end_ms), size_bytes)
+    return StoredRecording(alias, path.name, key, Interval(start_ms, end_ms), size_bytes, modified_ns)
 
 
 def _visible(folder: Path) -> list[Path]:

@@ -44,10 +44,15 @@ def with_camera_api(settings: Settings, say: Callable[[str], None] = lambda _: N
     folder.mkdir(parents=True, exist_ok=True)
     queue.parent.mkdir(parents=True, exist_ok=True)
     with Catalog(queue.parent / "catalog.sqlite") as catalog:
-        found = scan(folder, names(settings), duration_ms, known=catalog.files())
+        known = {
+            key: recording for path in catalog.folders() for key, recording in catalog.folder(path).items()
+        }
+        found = scan(folder, names(settings), duration_ms, known=known)
         if not found.cameras or any(camera.alias == SAMPLE_ALIAS for camera in found.cameras):
             catalog.put_camera(Camera(SAMPLE_CAMERA_ID, SAMPLE_ALIAS, "Sample camera"))
-        catalog.replace(found.cameras, found.recordings)
+        there = {(one.alias, one.name) for one in found.recordings}
+        gone = [(one.alias, one.name) for one in known.values() if (one.alias, one.name) not in there]
+        catalog.change(found.cameras, found.recordings, gone)
         say(str(found))
         update = {"recordings_url": ""}
         if settings.recording_key == DEFAULT_RECORDING_KEY:

@@ -14,12 +14,12 @@ import uvicorn
 from clipline.contract.errors import ConfigurationError, Unavailable
 
 if TYPE_CHECKING:
-    from starlette.applications import Starlette
+    from starlette.types import ASGIApp
 
 _MOST_HEAD_BYTES = 16 * 1024
 """Of a request line with its headers; more is answered with 400."""
 
-_MOST_CONNECTIONS = 100
+MOST_CONNECTIONS = 100
 """More are answered with 503 at once."""
 
 _IDLE_S = 5
@@ -27,26 +27,44 @@ _START_S = 30
 _STOP_S = 5
 
 
-@contextmanager
-def serve_in_thread(app: Starlette, host: str = "127.0.0.1", port: int = 0) -> Iterator[str]:
-    """Serve ``app`` until the context ends; gives its base URL, without a slash at the end.
-
-    Port 0 takes a free one. Requests still running at the end get five seconds. Raises ConfigurationError
-    where ``host`` and ``port`` can't be listened on.
-    """
+def listen(host: str, port: int) -> socket.socket:
+    """A socket that listens there; port 0 takes a free one. Raises ConfigurationError where none can."""
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
     try:
-        listener = socket.create_server((host, port), family=family)
+        return socket.create_server((host, port), family=family)
     except OSError as error:
         raise ConfigurationError(
             f"can't listen on {host} port {port}: {error.strerror or error}",
             hint="choose another port or address",
         ) from error
+
+
+def url_of(host: str, listener: socket.socket) -> str:
+    """Where a program on this machine finds what ``listener`` serves, without a slash at the end."""
+    port = listener.getsockname()[1]
+    return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
+
+
+@contextmanager
+def serve_in_thread(app: ASGIApp, host: str = "127.0.0.1", port: int = 0) -> Iterator[str]:
+    """Serve ``app`` until the context ends; gives its base URL, without a slash at the end.
+
+    Port 0 takes a free one. Requests still running at the end get five seconds. Raises ConfigurationError
+    where ``host`` and ``port`` can't be listened on.
+    """
+    listener = listen(host, port)
+    with served(app, listener):
+        yield url_of(host, listener)
+
+
+@contextmanager
+def served(app: ASGIApp, listener: socket.socket, connections: int = MOST_CONNECTIONS) -> Iterator[None]:
+    """Serve ``app`` on ``listener``, which is closed at the end, as ``serve_in_thread`` does."""
     config = uvicorn.Config(
         app,
         http="h11",  # the one whose limit on what comes before a body can be set
         h11_max_incomplete_event_size=_MOST_HEAD_BYTES,
-        limit_concurrency=_MOST_CONNECTIONS,
+        limit_concurrency=connections,
         timeout_keep_alive=_IDLE_S,
         log_config=None,
         access_log=False,
@@ -60,8 +78,7 @@ def serve_in_thread(app: Starlette, host: str = "127.0.0.1", port: int = 0) -> I
         thread.start()
         try:
             _wait_until_started(server, thread)
-            bound = listener.getsockname()[1]
-            yield f"http://[{host}]:{bound}" if ":" in host else f"http://{host}:{bound}"
+            yield
         finally:
             server.should_exit = True
             thread.join(_STOP_S * 2)

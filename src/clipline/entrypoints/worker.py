@@ -20,7 +20,7 @@ from clipline.wiring import Application
 DEFAULT_VISIBILITY_S = 120
 """How long a message stays hidden after its worker died: long enough not to be late to extend it."""
 
-_WAIT_S = 5
+DEFAULT_WAIT_S = 5
 """One long poll. A stop waits for it, so it is below the 20 s that SQS allows."""
 
 _BURY_EVERY_S = 60
@@ -50,6 +50,7 @@ class Worker:
         begun: Callable[[Message], None] = unwatched,
         on_queue_error: OnQueueError | None = None,
         visibility_s: int = DEFAULT_VISIBILITY_S,
+        wait_s: float = DEFAULT_WAIT_S,
     ) -> None:
         self._app = app
         self._on_handled = on_handled
@@ -57,10 +58,16 @@ class Worker:
         self._begun = begun
         self._on_queue_error = on_queue_error or self._as_handled
         self._visibility_s = visibility_s
+        self._wait_s = wait_s
         self._in_progress: dict[str, Message] = {}
         self._lock = threading.Lock()
         self._burying = threading.Lock()
         self._turned = time.monotonic()
+
+    @property
+    def in_progress(self) -> int:
+        """How many messages are worked on."""
+        return len(self._in_progress)
 
     def since_turn_s(self) -> float:
         """How long ago the receive loop took its last turn."""
@@ -123,7 +130,7 @@ class Worker:
 
     def _receive(self, most: int, *, until_idle: bool) -> list[Message]:
         self._check_room()
-        wait_s = 0.2 if until_idle else _WAIT_S
+        wait_s = 0.2 if until_idle else self._wait_s
         return list(
             self._app.services.queue.receive(most=most, wait_s=wait_s, visibility_s=self._visibility_s)
         )
