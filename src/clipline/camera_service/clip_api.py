@@ -88,6 +88,7 @@ def clip_routes(
     documents: ClipDocuments,
     objects: Objects,
     sharing: Sharing,
+    changes: Changes,
     now_ms: Callable[[], int],
 ) -> APIRouter:
     """All but the pipeline's own."""
@@ -159,6 +160,7 @@ def clip_routes(
         """Remove a clip and its thumbnails."""
         check_clip_id(clipId)
         desk.delete(clipId)
+        changes.publish("gone", clipId, {"clipId": clipId})
 
     @routes.post("/cameras/clips/{clipId}/share", openapi_extra=body_of(ShareBody))
     def share(request: Request, clipId: str, body: Annotated[bytes, Depends(capped_body)]) -> dict[str, Any]:
