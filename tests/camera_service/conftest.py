@@ -4,8 +4,11 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from camera_service.house import footage, house
 
 from clipline.camera_service.catalog import Catalog
+
+__all__ = ["footage", "house"]
 
 
 @pytest.fixture

@@ -1,4 +1,4 @@
-"""The whole service over HTTP with a real queue and a real worker behind it, as people use it."""
+"""The whole service, as people use it: ask, watch, play, cancel, retry, delete, share; and who may not."""
 
 from __future__ import annotations
 
@@ -6,137 +6,17 @@ import io
 import json
 import threading
 import time
-from collections.abc import Iterator
-from contextlib import ExitStack
-from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import av
 import pytest
 import urllib3
+from camera_service.house import START_MS, TOKEN, House
 
-from clipline.camera_service.catalog import Camera, Catalog, StoredRecording
-from clipline.camera_service.clip_api import Objects
-from clipline.camera_service.clip_desk import ClipDesk
-from clipline.camera_service.clip_documents import ClipDocuments
-from clipline.camera_service.frames import Frames
-from clipline.camera_service.live import Changes
-from clipline.camera_service.progress import Progress
-from clipline.camera_service.retention import Retention, parse_age, parse_space
-from clipline.camera_service.service import Guard, Parts, create_service, tell_of
+from clipline.camera_service.catalog import StoredRecording
 from clipline.camera_service.sharing import Shared, Sharing
 from clipline.contract.interval import Interval
-from clipline.entrypoints.server import listen, served, url_of
-from clipline.entrypoints.worker import Worker
-from clipline.media.footage import Footage, make_sample
 from clipline.media.overlay import frame_number
-from clipline.settings import serve_settings
-from clipline.wiring import application, frame_drawer, options
-
-START_MS = 1_540_954_320_000  # 2018-10-31T02:52:00Z
-RECORDING_MS = 4000
-TOKEN, SERVICE = "the-token", "the-workers-token"
-
-
-@dataclass
-class House:
-    """The service, and what it is made of."""
-
-    url: str
-    parts: Parts
-    worker: Worker
-    origin: Path
-
-    def work(self) -> None:
-        """Let the worker make what is asked for."""
-        self.worker.run(threading.Event(), until_idle=True)
-
-    def __call__(self, method: str, path: str, body: Any = None, **headers: str) -> urllib3.BaseHTTPResponse:
-        named = {"Authorization": f"Bearer {TOKEN}"} | {k.replace("_", "-"): v for k, v in headers.items()}
-        data = None if body is None else json.dumps(body)
-        url = path if path.startswith("http") else self.url + path
-        return urllib3.request(method, url, body=data, headers=named, redirect=False, retries=False)
-
-    def ask(self, start_ms: int = 1000, end_ms: int = 6000, **more: Any) -> Any:
-        """Of the camera pier, in milliseconds from the first recording's start."""
-        wanted = {
-            "cameraId": "pier",
-            "startTimestampInMs": START_MS + start_ms,
-            "endTimestampInMs": START_MS + end_ms,
-        }
-        answer = self("POST", "/cameras/clips", wanted | more)
-        assert answer.status == 202, answer.data
-        return answer.json()
-
-    def state(self, clip_id: str) -> Any:
-        return self("GET", f"/cameras/clips/{clip_id}/state").json()
-
-
-@pytest.fixture(scope="module")
-def footage(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Two recordings of the camera pier, in folders by hour."""
-    root = tmp_path_factory.mktemp("footage")
-    made = make_sample(
-        root / "made", camera="pier", start_ms=START_MS, recordings=2,
-        footage=Footage(width=640, height=360, duration_s=RECORDING_MS // 1000, gop_s=1),
-    )  # fmt: skip
-    for number, path in enumerate(made):
-        (root / f"0{number}").mkdir()
-        path.rename(root / f"0{number}" / "pier.mp4")
-    return root
-
-
-@pytest.fixture
-def house(footage: Path, tmp_path: Path) -> Iterator[House]:
-    with ExitStack() as stack:
-        listener = listen("127.0.0.1", 0)
-        url = url_of("127.0.0.1", listener)
-        catalog = stack.enter_context(Catalog(tmp_path / "catalog.sqlite"))
-        stored = [
-            StoredRecording(
-                "pier", f"0{number}.pier.mp4", f"0{number}/pier.mp4",
-                Interval(START_MS + number * RECORDING_MS, START_MS + (number + 1) * RECORDING_MS), 1, 1,
-            )
-            for number in range(2)
-        ]  # fmt: skip
-        catalog.change([Camera("pier", "pier", "North pier")], stored)
-        overrides = {"THUMBNAIL_SIZES": "160 320", "WORKER_CONCURRENCY": "1", "ISOLATION": "off"}
-        settings = serve_settings(tmp_path, f"file:{footage}", url, SERVICE, overrides)
-        wired = stack.enter_context(application(settings))
-        names, services = options(settings).names, wired.services
-
-        def now_ms() -> int:
-            return time.time_ns() // 1_000_000
-
-        changes = Changes()
-        documents = ClipDocuments(catalog, dict, now_ms)
-
-        def tell(record: Any) -> None:
-            tell_of(changes, documents, record)
-
-        progress = stack.enter_context(Progress(catalog.clips, tell))
-        parts = Parts(
-            catalog,
-            ClipDesk(catalog, services, names, longest_ms=300_000, now_ms=now_ms, on_change=tell),
-            documents,
-            Objects(catalog.clips, services.destination, names),
-            Frames(catalog, services.origin, stack.enter_context(frame_drawer(wired, 1))),
-            Sharing(b"key"),
-            changes,
-            dict,
-            lambda alias, interval: f"clipline cut {alias} {interval.start_ms}",
-            lambda: {"version": "1"},
-            now_ms,
-        )
-        worker = Worker(
-            wired,
-            lambda handled: progress.over(handled.job.clip_id) if handled.job else None,
-            observe=progress.stage,
-        )
-        stack.enter_context(served(create_service(parts, Guard(TOKEN, [SERVICE])), listener))
-        stack.callback(changes.close)
-        yield House(url, parts, worker, footage)
 
 
 def test_from_asking_to_playing(house: House) -> None:
@@ -375,48 +255,3 @@ def test_every_answer_is_guarded(house: House) -> None:
         assert headers["X-Content-Type-Options"] == "nosniff"
         assert headers["X-Frame-Options"] == "DENY"
         assert "Access-Control-Allow-Origin" not in headers
-
-
-def test_clips_go_by_age_and_by_space(house: House) -> None:
-    ids = [house.ask(1000, 2000 + number, clipId=f"clip{number}")["clipId"] for number in range(3)]
-    house.work()
-    pending = house.ask()["clipId"]
-    catalog, now = house.parts.catalog, house.parts.now_ms()
-    sizes = [clip.size_bytes or 0 for clip in catalog.clips.stored()]
-
-    assert not Retention().plan(catalog, now + 10**12).clips
-    old = Retention(clips_ms=60_000).plan(catalog, now + 61_000)
-    assert sorted(clip.clip_id for clip in old.clips) == ids
-    plan = Retention(clips_bytes=sum(sizes[1:])).plan(catalog, now)
-    assert [clip.clip_id for clip in plan.clips] == ids[:1]
-    assert len(catalog.clips.stored()) == 3  # a plan removes nothing
-    plan.carry_out(catalog, house.parts.desk, house.parts.objects._store, lambda *_: pytest.fail("an error"))
-    assert [clip.clip_id for clip in catalog.clips.stored()] == ids[1:]
-    assert house.state(pending)["status"] == "CLIP_PENDING"
-
-
-def test_recordings_go_oldest_first(house: House, tmp_path: Path) -> None:
-    catalog = house.parts.catalog
-    plan = Retention(recordings_bytes=1).plan(catalog, START_MS)
-    assert [one.key for one in plan.recordings] == ["00/pier.mp4"]
-    end_ms = START_MS + 2 * RECORDING_MS
-    assert len(Retention(recordings_ms=1000).plan(catalog, end_ms + 1000).recordings) == 2
-    assert not Retention(recordings_ms=1000).plan(catalog, START_MS + 4999).recordings
-
-
-@pytest.mark.parametrize(("text", "ms"), [("12h", 43_200_000), ("30d", 2_592_000_000), ("2w", 1_209_600_000)])
-def test_ages(text: str, ms: int) -> None:
-    assert parse_age(text) == ms
-
-
-@pytest.mark.parametrize("text", ["", "0d", "5", "5m", "-1d", "1.5d"])
-def test_no_ages(text: str) -> None:
-    with pytest.raises(ValueError, match="as in 12h"):
-        parse_age(text)
-
-
-def test_spaces() -> None:
-    assert parse_space("50GB") == 50 * 10**9
-    assert parse_space("2TiB") == 2 * 2**40
-    with pytest.raises(ValueError, match="as in 50GB"):
-        parse_space("50")
