@@ -89,11 +89,18 @@ def test_cancel_retry_and_delete(house: House) -> None:
     assert (clip["status"], clip["cancelled"]) == ("CLIP_AVAILABLE", False)
     assert house("POST", f"/cameras/clips/{clip_id}/retry").status == 409
 
+    keys = ("clipId", "cameraId", "startTimestampInMs", "endTimestampInMs")
+    house.parts.desk._services.queue.send(json.dumps({key: clip[key] for key in keys}))  # delivered twice
     assert house("DELETE", f"/cameras/clips/{clip_id}").status == 204
+    house.work()
     for path in (f"/cameras/clips/{clip_id}/state", "/clips" + clip["clip"]["key"]):
         assert house("GET", path).status == 404
     assert house("GET", "/cameras/clips").json()["clips"] == []
     assert not list(house.parts.objects._store.list("pier/"))
+
+    house.ask(clipId=clip_id)
+    house.work()
+    assert house("GET", f"/cameras/clips/{clip_id}/download").status == 200
 
 
 def test_what_was_noted_and_not_done_is_done_at_the_next_start(house: House) -> None:

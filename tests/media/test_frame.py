@@ -29,6 +29,7 @@ PLAIN = Footage(width=640, height=360, duration_s=4, gop_s=1)
 KINDS = {
     "plain": PLAIN,
     "b-frames": replace(PLAIN, b_frames=3, profile="high"),
+    "open-gop": replace(PLAIN, b_frames=3, options=(("x264-params", "open-gop=1"),)),
     "fragmented": replace(PLAIN, muxer_options=(("movflags", "frag_keyframe+delay_moov+default_base_moof"),)),
     "hevc": replace(
         PLAIN, encoder="libx265", preset="ultrafast", options=(("x265-params", "log-level=none"),)
