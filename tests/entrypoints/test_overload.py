@@ -101,7 +101,11 @@ def used_mib(pid):
 
 def descendants(pid):
     found = []
-    for task in Path(f"/proc/{pid}/task").glob("*/children"):
+    try:
+        tasks = list(Path(f"/proc/{pid}/task").glob("*/children"))
+    except OSError:  # it has just ended
+        return []
+    for task in tasks:
         try:
             children = [int(child) for child in task.read_text().split()]
         except OSError:

@@ -194,7 +194,7 @@ MUTANTS = (
     Mutant(
         "two versions of a recording are never mixed",
         "pipeline/source.py",
-        "self._store.read_range(self._key, offset, length, version=self._version)",
+        "self._store.read_range(self._key, offset, length, version=self.version)",
         "self._store.read_range(self._key, offset, length)",
         (PIPELINE,),
     ),
