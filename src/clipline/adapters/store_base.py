@@ -119,9 +119,12 @@ class Store:
 
     def _found(self, prefix: str, metas: Iterable[ObjectMeta]) -> Sequence[ObjectInfo]:
         found = [
-            ObjectInfo(meta["path"].removeprefix(self._prefix), meta["size"], meta["e_tag"] or "")
+            ObjectInfo(
+                meta["path"].removeprefix(self._prefix), meta["size"], meta["e_tag"] or "",
+                round(meta["last_modified"].timestamp() * 1000),
+            )
             for meta in metas
-        ]
+        ]  # fmt: skip
         return sorted((info for info in found if info.key.startswith(prefix)), key=lambda info: info.key)
 
     def sweep(self) -> None:

@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from fractions import Fraction
 from pathlib import Path
+from typing import TYPE_CHECKING
 
+from clipline.adapters.storage import open_store
 from clipline.contract.errors import ConfigurationError
 from clipline.contract.recording import DEFAULT_RECORDING_KEY
 from clipline.settings import Settings
 from clipline.wiring import local_file, names
+
+if TYPE_CHECKING:
+    from clipline.camera_service.catalog import Catalog
 
 SAMPLE_CAMERA_ID = "1111111111111"
 SAMPLE_ALIAS = "test"
@@ -31,8 +34,10 @@ def with_camera_api(settings: Settings, say: Callable[[str], None] = lambda _: N
         return
     # Loaded here, since whoever has a camera API of their own needs none of it.
     from clipline.camera_service.api import create_app
-    from clipline.camera_service.catalog import Camera, Catalog
-    from clipline.camera_service.scan import scan
+    from clipline.camera_service.archive import FolderArchive
+    from clipline.camera_service.catalog import Catalog
+    from clipline.camera_service.discovery import Discovery
+    from clipline.camera_service.layouts import Layouts
     from clipline.entrypoints.server import serve_in_thread
 
     queue = local_file("AWS_SQS_QUEUE_URL", settings.aws_sqs_queue_url, "sqlite")
@@ -44,28 +49,24 @@ def with_camera_api(settings: Settings, say: Callable[[str], None] = lambda _: N
     folder.mkdir(parents=True, exist_ok=True)
     queue.parent.mkdir(parents=True, exist_ok=True)
     with Catalog(queue.parent / "catalog.sqlite") as catalog:
-        known = {
-            key: recording for path in catalog.folders() for key, recording in catalog.folder(path).items()
-        }
-        found = scan(folder, names(settings), duration_ms, known=known)
-        if not found.cameras or any(camera.alias == SAMPLE_ALIAS for camera in found.cameras):
-            catalog.put_camera(Camera(SAMPLE_CAMERA_ID, SAMPLE_ALIAS, "Sample camera"))
-        there = {(one.alias, one.name) for one in found.recordings}
-        gone = [(one.alias, one.name) for one in known.values() if (one.alias, one.name) not in there]
-        catalog.change(found.cameras, found.recordings, gone)
-        say(str(found))
+        archive = FolderArchive(folder, without=queue.parent if folder in queue.parents else None)
+        store = open_store(f"file:{folder}")
+        discovery = Discovery(catalog, archive, store, Layouts(names(settings)), settle_s=0)
+        add_sample_camera(catalog, folder)
+        discovery.look()
+        say(str(discovery.found()))
         update = {"recordings_url": ""}
         if settings.recording_key == DEFAULT_RECORDING_KEY:
-            update["recording_key"] = "{alias}/{name}" if found.folder_per_camera else "{name}"
+            update["recording_key"] = "{key}"
         with serve_in_thread(create_app(catalog)) as url:
             say(f"Camera API on {url}")
             yield settings.model_copy(update=update | {"cam_services_url": url})
 
 
-def duration_ms(path: Path) -> int:
-    """How long a recording's video is. Raises the MediaError that says why it can't be read."""
-    from clipline.media.index import read_index
-    from clipline.media.ranges import LocalSource
+def add_sample_camera(catalog: Catalog, folder: Path) -> None:
+    """The camera that test events ask for, where its recordings lie in ``folder``, or none do."""
+    from clipline.camera_service.catalog import Camera
 
-    video = read_index(LocalSource(path)).video
-    return math.ceil(Fraction(video.end_pts * 1000, video.timescale))
+    known = any(camera.alias == SAMPLE_ALIAS for camera in catalog.cameras())
+    if not known and (not any(folder.iterdir()) or any(folder.glob(f"{SAMPLE_ALIAS}*"))):
+        catalog.put_camera(Camera(SAMPLE_CAMERA_ID, SAMPLE_ALIAS, "Sample camera"))

@@ -16,6 +16,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from fractions import Fraction
 from functools import cached_property
+from math import ceil
 
 from clipline.contract.errors import MediaError, UnreadableRecording, UnsupportedMedia
 from clipline.media.boxes import Box, parse_boxes, parse_header
@@ -122,6 +123,13 @@ class RecordingIndex:
     """``[from, to)`` in the video's ticks: shown there are pictures that did not survive."""
     audio_why: str | None = None
     """Why ``audio`` is None though there is an audio track."""
+    created_ms: int | None = None
+    """When it was made, as the file itself says: milliseconds since the epoch, UTC."""
+
+    @property
+    def length_ms(self) -> int:
+        """How long the picture lasts, in milliseconds, rounded up."""
+        return ceil(self.video.end_s * 1000)
 
 
 @dataclass(frozen=True)
@@ -176,8 +184,9 @@ def _read(source: CountedSource, window: Window | None) -> RecordingIndex:
         raise UnreadableRecording("; ".join(["it has no video track with a picture in it", *notes]))
     audio_why = notes[0] if notes and sound is None else None
     return RecordingIndex(
-        track, sound.track(zero) if sound else None, source.bytes_read, tuple(notes), audio_why=audio_why
-    )
+        track, sound.track(zero) if sound else None, source.bytes_read, tuple(notes), audio_why=audio_why,
+        created_ms=movie.created_ms(),
+    )  # fmt: skip
 
 
 def _read_fragments(

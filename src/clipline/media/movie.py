@@ -22,6 +22,10 @@ _HOLDERS = {
 }  # fmt: skip
 """The box that each stands in (section 6.2.3, table 1)."""
 
+_SECONDS_1904_TO_1970 = 2_082_844_800
+_PLAUSIBLE_S = 946_684_800  # 2000
+_LATEST_S = 1 << 32
+
 _ENCRYPTED = frozenset({"encv", "enca", "drms", "drmi"})
 
 
@@ -73,6 +77,17 @@ class Movie:
     def fragmented(self) -> bool:
         """Whether samples may follow in fragments (section 8.8.1)."""
         return self.moov.find("mvex") is not None
+
+    def created_ms(self) -> int | None:
+        """creation_time of ``mvhd`` (section 8.2.2), milliseconds since 1970; None where it is not set.
+
+        Cameras that don't know the time write 0, or count from 1970.
+        """
+        header = self.moov.need("mvhd")
+        version, _ = header.version_and_flags()
+        (created_s,) = header.unpack("Q" if version == 1 else "I", 4)
+        since_1970_s = int(created_s) - _SECONDS_1904_TO_1970
+        return since_1970_s * 1000 if _PLAUSIBLE_S <= since_1970_s < _LATEST_S else None
 
     def video(self) -> MovieTrack:
         """The first video track that can be cut. Raises UnsupportedMedia where there is none."""

@@ -26,6 +26,8 @@ class ObjectInfo:
     size_bytes: int
     version: str
     """The entity tag, or what stands for it: another content has another version."""
+    modified_ms: int | None = None
+    """When it was written last, milliseconds since the epoch; told where objects are listed."""
 
 
 class ObjectStore(Protocol):
