@@ -284,6 +284,7 @@ def serve_settings(
         "S3_BUCKET_ORIGIN": recordings,
         "RECORDING_KEY": "{key}",
         "SQS_TIMEOUT": "10",  # a retry costs two calls on this machine
+        "THUMBNAIL_SIZES": "320 640 1280",
     }
     return local_settings(data, values | dict(overrides))
 

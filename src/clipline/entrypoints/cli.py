@@ -24,6 +24,7 @@ from clipline.contract.text import printable
 from clipline.entrypoints.clip_lines import print_cut
 from clipline.entrypoints.options import Command, File, console_of, settings_of, settings_options
 from clipline.entrypoints.options import as_json as with_json
+from clipline.entrypoints.serve_command import prune, serve
 
 
 def _choice(name: str, default: StrEnum, text: str) -> Callable[[Command], Command]:
@@ -324,6 +325,10 @@ def demo(data: Path) -> None:
     from clipline.entrypoints.demo import demo as run
 
     sys.exit(run(data, console_of()))
+
+
+app.add_command(serve)
+app.add_command(prune)
 
 
 def _say_telemetry_failed(watcher: str, error: Exception) -> None:

@@ -76,9 +76,32 @@ def make_sample_footage(
     duration_s: int = 60,
 ) -> list[Path]:
     """Sample recordings of the camera ``test``, one folder for it; those that are there stay."""
+    return _make(directory / SAMPLE_ALIAS, console, SAMPLE_ALIAS, start_ms, recordings, duration_s)
+
+
+RECENT_ALIAS = "seaside"
+_RECENT_S = 30
+_RECENT_BEFORE_GAP, _GAP_S = 4, 60
+
+
+def make_recent_footage(directory: Path, console: Console) -> None:
+    """Recordings of the camera ``seaside`` up to a minute ago, a minute missing in between; none where there
+    are any."""
+    folder = directory / RECENT_ALIAS
+    if folder.is_dir() and any(folder.iterdir()):
+        return
+    whole_s = (_RECENT_BEFORE_GAP + 1) * _RECENT_S + _GAP_S
+    start_ms = (int(time.time()) // 60 * 60 - whole_s) * 1000
+    after_ms = start_ms + (_RECENT_BEFORE_GAP * _RECENT_S + _GAP_S) * 1000
+    _make(folder, console, RECENT_ALIAS, start_ms, _RECENT_BEFORE_GAP, _RECENT_S)
+    _make(folder, console, RECENT_ALIAS, after_ms, 1, _RECENT_S)
+
+
+def _make(
+    folder: Path, console: Console, camera: str, start_ms: int, recordings: int, duration_s: int
+) -> list[Path]:
     from clipline.media.footage import Footage, make_sample
 
-    folder = directory / SAMPLE_ALIAS
     folder.mkdir(parents=True, exist_ok=True)
     before = {path.name for path in folder.iterdir()}
     began = time.monotonic()
@@ -92,7 +115,7 @@ def make_sample_footage(
         task = bar.add_task("")
         files = make_sample(
             folder,
-            camera=SAMPLE_ALIAS,
+            camera=camera,
             start_ms=start_ms,
             recordings=recordings,
             footage=Footage(duration_s=duration_s),
@@ -101,7 +124,8 @@ def make_sample_footage(
     made = [path for path in files if path.name not in before]
     verb = "Found sample footage"
     if made:
-        verb = f"Made {len(made)} recordings of {duration_s} s in {time.monotonic() - began:.0f} s"
+        many = f"{len(made)} recordings" if len(made) > 1 else "1 recording"
+        verb = f"Made {many} of {duration_s} s in {time.monotonic() - began:.0f} s"
     text = f"{verb} from {iso(start_ms)} on, in {folder}/"
     console.print(escape(text), highlight=False, soft_wrap=True)
     return files

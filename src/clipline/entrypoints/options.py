@@ -56,17 +56,23 @@ def settings_of(env_file: Path, data: Path | None, setting: tuple[str, ...]) -> 
     """What the three options say. Raises ConfigurationError."""
     from clipline.settings import load_settings, local_settings
 
+    overrides = overrides_of(setting)
+    if data is not None:
+        return local_settings(data, overrides)
+    if str(env_file) != ".env" and not env_file.is_file():
+        raise ConfigurationError(f"--env-file: there is no file {env_file}")
+    return load_settings(env_file, overrides)
+
+
+def overrides_of(setting: tuple[str, ...]) -> dict[str, str]:
+    """Settings by name, out of NAME=VALUE. Raises ConfigurationError."""
     overrides = {}
     for text in setting:
         name, equals, value = text.partition("=")
         if not equals:
             raise ConfigurationError(f"--set {text}: expected NAME=VALUE")
         overrides[name] = value
-    if data is not None:
-        return local_settings(data, overrides)
-    if str(env_file) != ".env" and not env_file.is_file():
-        raise ConfigurationError(f"--env-file: there is no file {env_file}")
-    return load_settings(env_file, overrides)
+    return overrides
 
 
 def console_of(*, stderr: bool = False) -> Console:

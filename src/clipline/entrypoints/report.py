@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from urllib.parse import unquote, urlsplit
@@ -12,7 +13,7 @@ from rich.console import Console
 from rich.markup import escape as escape_markup
 from rich.table import Table
 
-from clipline.contract.errors import UnreadableRequest
+from clipline.contract.errors import CliplineError, UnreadableRequest
 from clipline.contract.interval import iso
 from clipline.contract.result import Status
 from clipline.contract.text import printable
@@ -22,6 +23,7 @@ from clipline.entrypoints.telemetry.watcher import Watcher
 from clipline.media.stopwatch import OnStage, unobserved
 from clipline.pipeline.job import Outcome
 from clipline.pipeline.observation import Stage
+from clipline.pipeline.ports import Message
 
 if TYPE_CHECKING:
     from clipline.entrypoints.doctor import Finding
@@ -85,6 +87,32 @@ class Progress(Watcher):
         self._on_stage(stage.name, stage.duration_ms)
 
 
+class Lines(Watcher):
+    """A line for each message that was worked on."""
+
+    def __init__(self, console: Console) -> None:
+        self._console = console
+
+    def handled(self, handled: Handled, _failed: Stage | None) -> None:
+        now, outcome = f"{datetime.now():%H:%M:%S}", handled.outcome
+        if outcome is None or outcome.status is None:
+            what = outcome.reason if outcome else str(handled.error)
+            self._console.print(f"{now}  [bold red]failed[/]  {escape(what or '')}", highlight=False)
+            return
+        metadata = outcome.metadata or {}
+        parts = [str(metadata.get("cameraId")), str(metadata.get("clipId"))]
+        if outcome.reason:
+            parts.append(outcome.reason)
+        if outcome.timings_ms and not outcome.repeated:
+            parts.append(f"in {sum(outcome.timings_ms.values()) / 1000:.2f} s")
+        told = f"[bold {_colour(outcome.status)}]{outcome.status}[/]  {escape('  '.join(parts))}"
+        self._console.print(f"{now}  {told}", highlight=False, soft_wrap=True)
+
+    def queue_failed(self, operation: str, error: CliplineError, _message: Message | None) -> None:
+        told = f"the queue would not {operation}: {error}"
+        self._console.print(f"{datetime.now():%H:%M:%S}  [bold red]{escape(told)}[/]", highlight=False)
+
+
 @contextmanager
 def progress(console: Console) -> Iterator[OnStage]:
     """A line that says what is being done; gives the function to call as stages begin and end."""
@@ -124,14 +152,19 @@ def print_outcome(console: Console, outcome: Outcome) -> None:
     if metadata is None or outcome.status is None:
         console.print(f"[bold red]dead letter[/]  {escape(outcome.reason or '')}")
         return
-    colour = {Status.AVAILABLE: "green", Status.PENDING: "yellow"}.get(outcome.status, "red")
-    console.print(f"[bold {colour}]{outcome.status}[/]  clip {escape(str(metadata.get('clipId')))}")
+    console.print(
+        f"[bold {_colour(outcome.status)}]{outcome.status}[/]  clip {escape(str(metadata.get('clipId')))}"
+    )
     table = Table.grid(padding=(0, 2))
     table.add_column(style="dim", no_wrap=True)
     table.add_column(overflow="fold")
     for name, value in _lines(outcome.status, metadata, outcome):
         table.add_row(name, escape(value))
     console.print(table)
+
+
+def _colour(status: Status) -> str:
+    return {Status.AVAILABLE: "green", Status.PENDING: "yellow"}.get(status, "red")
 
 
 def _lines(status: Status, metadata: Mapping[str, Any], outcome: Outcome) -> Iterator[tuple[str, str]]:
