@@ -214,7 +214,8 @@ class Discovery:
             if fresh or error.retryable:
                 watched.again_s = time.monotonic() + (_AGAIN_S if error.retryable else _FRESH_S)
                 return
-            self._skip(file, UNREADABLE if file.size_bytes else EMPTY, str(error), known=known)
+            detail = str(error).removeprefix(f"{PurePosixPath(file.key).name}: ")
+            self._skip(file, UNREADABLE if file.size_bytes else EMPTY, detail, known=known)
         else:
             self._read += 1
             recording = _recording(file, watched.place, index)

@@ -19,7 +19,7 @@ from clipline.camera_service.clip_records import ClipRecord
 from clipline.camera_service.frames import Frames
 from clipline.camera_service.live import Changes
 from clipline.camera_service.operator_api import Commands, camera_routes, frame_routes, status_routes
-from clipline.camera_service.public_api import share_routes
+from clipline.camera_service.public_api import add_page, share_routes
 from clipline.camera_service.sharing import Sharing
 
 
@@ -75,7 +75,9 @@ def create_service(parts: Parts, guard: Guard, also_measured: Iterable[Collector
     app.include_router(event_routes(parts.changes))
     app.include_router(share_routes(parts.objects, parts.documents, parts.sharing, parts.now_ms))
     app.include_router(contract_routes(parts.catalog, now_ms=parts.now_ms, on_clip=on_clip))
-    return Access(app, token=guard.token, hosts=guard.hosts, service=guard.service_tokens)
+    access = Access(app, token=guard.token, hosts=guard.hosts, service=guard.service_tokens)
+    add_page(app, access.allows)
+    return access
 
 
 def tell_of(changes: Changes, documents: ClipDocuments, record: ClipRecord) -> None:

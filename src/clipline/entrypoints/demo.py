@@ -80,7 +80,7 @@ def make_sample_footage(
 
 
 RECENT_ALIAS = "seaside"
-_RECENT_S = 30
+_RECENT_S = 20
 _RECENT_BEFORE_GAP, _GAP_S = 4, 60
 
 

@@ -1,0 +1,121 @@
+/** A clip that plays, picture by picture if wanted, and says exactly what it shows. */
+import * as api from "./api.js";
+import { el, icon, toast } from "./dom.js";
+import { full, other } from "./time.js";
+
+export class Player {
+  constructor(stage, clip, onClose) {
+    this.clip = clip;
+    this.frames = null;
+    this.number = 0;
+    this.video = el("video", {
+      src: api.videoUrl(clip), controls: true, preload: "auto", playsInline: true, poster: api.thumbnailUrl(clip, clip.thumbnail.sizes.at(-1)),
+      "aria-label": `Clip of ${clip.cameraTitle}`,
+    });
+    stage.replaceChildren(this.video, el("button", { class: "close", type: "button", on: { click: onClose } }, icon("close"), "Back to the recordings"));
+    this.play = el("button", { class: "icon", type: "button", on: { click: () => this.toggle() } });
+    this.speed = el("select", { "aria-label": "Speed", on: { change: () => { this.video.playbackRate = Number(this.speed.value); } } },
+      ...[0.1, 0.25, 0.5, 1, 2, 4].map((rate) => el("option", { value: String(rate), selected: rate === 1 }, `${rate}×`)));
+    this.where = el("output", { class: "where mono", id: "frame-position" });
+    this.bar = el("div", { class: "player-bar", role: "group", "aria-label": "Player" },
+      el("button", { class: "icon", type: "button", id: "frame-back", "aria-label": "One frame back", title: "One frame back (,)", on: { click: () => this.step(-1) } }, icon("back")),
+      this.play,
+      el("button", { class: "icon", type: "button", id: "frame-ahead", "aria-label": "One frame ahead", title: "One frame ahead (.)", on: { click: () => this.step(1) } }, icon("ahead")),
+      this.speed, this.where);
+    for (const event of ["play", "pause", "ended"]) this.video.addEventListener(event, () => this.showPlay());
+    for (const event of ["seeked", "loadeddata", "pause"]) this.video.addEventListener(event, () => this.moved(this.video.currentTime));
+    this.video.addEventListener("error", () => toast(`The clip can't be played here: ${this.video.error?.message || "the browser does not say why"}`, true));
+    this.showPlay();
+    this.watch();
+    this.load();
+  }
+
+  async load() {
+    try {
+      this.frames = await api.clipFrames(this.clip.clipId);
+      this.moved(this.video.currentTime);
+    } catch (error) {
+      toast(error.message, true);
+    }
+  }
+
+  watch() {
+    if (!this.video.requestVideoFrameCallback) {
+      this.video.addEventListener("timeupdate", () => this.moved(this.video.currentTime));
+      return;
+    }
+    const told = (_, { mediaTime }) => {
+      this.moved(mediaTime);
+      if (this.video.isConnected) this.video.requestVideoFrameCallback(told);
+    };
+    this.video.requestVideoFrameCallback(told);
+  }
+
+  showPlay() {
+    const playing = !this.video.paused && !this.video.ended;
+    this.play.replaceChildren(icon(playing ? "pause" : "play"));
+    this.play.setAttribute("aria-label", playing ? "Pause" : "Play");
+    this.play.title = playing ? "Pause (space)" : "Play (space)";
+  }
+
+  toggle() {
+    if (this.video.paused) this.video.play().catch((error) => toast(error.message, true));
+    else this.video.pause();
+  }
+
+  /** To the middle of a picture: its edges are rounded differently by browsers. */
+  step(by) {
+    if (!this.frames) return;
+    this.video.pause();
+    const { pts, endPts, timescale } = this.frames;
+    this.number = Math.max(0, Math.min(pts.length - 1, this.number + by));
+    const next = pts[this.number + 1] ?? endPts;
+    this.video.currentTime = (pts[this.number] + next) / 2 / timescale;
+  }
+
+  jump(seconds) {
+    this.video.currentTime = Math.max(0, this.video.currentTime + seconds);
+  }
+
+  moved(seconds) {
+    if (!this.frames) return;
+    const { pts, timescale } = this.frames;
+    const at = Math.round(seconds * timescale);
+    let low = 0;
+    let high = pts.length;
+    while (low < high) {
+      const middle = (low + high) >> 1;
+      if (pts[middle] <= at) low = middle + 1;
+      else high = middle;
+    }
+    this.number = Math.max(0, low - 1);
+    const wall = this.wallTime((pts[this.number] / timescale) * 1000);
+    this.where.replaceChildren(`frame ${this.number + 1} of ${pts.length}`, el("br"), full(wall), el("small", { class: "dim" }, `  ${other(wall)}`));
+  }
+
+  /** Where recordings leave gaps that were skipped, the clip's time and that of the wall part. */
+  wallTime(offsetMs) {
+    const { coverage, firstFrameTimestampInMs } = this.clip;
+    const shown = (coverage ?? []).filter((part) => part.clipOffsetInMs !== undefined && part.clipOffsetInMs <= offsetMs + 1);
+    const part = shown.at(-1);
+    if (!part || shown.length === 1) return firstFrameTimestampInMs + offsetMs;
+    return part.startTimestampInMs + offsetMs - part.clipOffsetInMs;
+  }
+
+  key(event) {
+    const actions = {
+      " ": () => this.toggle(), k: () => this.toggle(), ",": () => this.step(-1), ".": () => this.step(1),
+      j: () => this.jump(-5), l: () => this.jump(5),
+    };
+    const action = actions[event.key.toLowerCase()];
+    if (!action) return false;
+    action();
+    return true;
+  }
+
+  close() {
+    this.video.pause();
+    this.video.removeAttribute("src");
+    this.video.load();
+  }
+}
