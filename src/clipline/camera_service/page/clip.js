@@ -7,8 +7,9 @@ import { clock, duration, full, other } from "./time.js";
 
 export class ClipView {
   /** @param {function()} onClose called to give the stage back */
-  constructor(stage, details, { onClose, onGone }) {
-    Object.assign(this, { stage, details, onClose, onGone });
+  constructor(stage, bar, details, { onClose, onGone }) {
+    Object.assign(this, { stage, bar, details, onGone });
+    this.back = el("button", { id: "back", type: "button", on: { click: onClose } }, icon("left"), "Recordings");
     this.clip = null;
     this.player = null;
   }
@@ -25,14 +26,17 @@ export class ClipView {
       this.showWaiting();
     } else if (!this.player || !same) {
       this.stopPlayer();
-      this.player = new Player(this.stage, clip, () => this.onClose());
+      this.player = new Player(this.stage, clip);
+      this.bar.replaceChildren(this.back, this.player.controls, this.player.where);
     }
+    this.bar.hidden = false;
     this.showDetails();
   }
 
   close() {
     this.stopPlayer();
     this.clip = null;
+    this.bar.hidden = true;
     this.details.replaceChildren();
   }
 
@@ -44,9 +48,8 @@ export class ClipView {
   showWaiting() {
     const { clip } = this;
     const { words } = stateOf(clip);
-    this.stage.replaceChildren(
-      el("div", { class: "note" }, el("strong", {}, words), el("span", {}, isPending(clip) ? waitingFor(clip) : (clip.reason ?? ""))),
-      el("button", { class: "close", type: "button", on: { click: () => this.onClose() } }, icon("close"), "Back to the recordings"));
+    this.stage.replaceChildren(el("div", { class: "note" }, el("strong", {}, words), el("span", {}, isPending(clip) ? waitingFor(clip) : (clip.reason ?? ""))));
+    this.bar.replaceChildren(this.back);
   }
 
   showDetails() {
@@ -54,9 +57,8 @@ export class ClipView {
     const focused = this.details.contains(document.activeElement) ? document.activeElement.id : "";
     const length = clip.endTimestampInMs - clip.startTimestampInMs;
     this.details.replaceChildren(el("article", { class: "card clip-card", id: "clip", "aria-label": "Clip", data: { clip: clip.clipId, status: clip.status } },
-      this.player ? this.player.bar : null,
       el("header", {}, el("h2", {}, clip.cameraTitle ?? "Unknown camera"), stateMark(clip),
-        el("span", { class: "dim" }, `${full(clip.startTimestampInMs)} to ${clock(clip.endTimestampInMs)} (${duration(length)})`)),
+        el("span", { class: "dim" }, `${full(clip.startTimestampInMs)} to ${clock(clip.endTimestampInMs)}, ${duration(length)} (${other(clip.startTimestampInMs)})`)),
       ...this.message(),
       el("div", { class: "pad actions" }, ...this.buttons()),
       isReady(clip) ? this.thumbnails() : null,
@@ -154,7 +156,6 @@ export class ClipView {
     const facts = [
       ["Clip", el("code", {}, clip.clipId)],
       ["Asked for", `${full(clip.requestedTimestampInMs, 0)}`],
-      ["From, up to", `${full(clip.startTimestampInMs)} to ${full(clip.endTimestampInMs)}; ${other(clip.startTimestampInMs)}`],
     ];
     if (isReady(clip)) {
       const made = clip.framesCopied + clip.framesEncoded;

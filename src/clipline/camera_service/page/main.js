@@ -56,7 +56,7 @@ const form = new IntervalForm(byId("interval"), {
   },
   onEdge: (edge) => timeline.setEdge(edge),
 });
-const clipView = new ClipView(stage, byId("clip-details"), {
+const clipView = new ClipView(stage, byId("player"), byId("clip-details"), {
   onClose: leaveClip,
   onGone(clipId) {
     clips.remove(clipId);

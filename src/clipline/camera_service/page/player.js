@@ -4,7 +4,7 @@ import { el, icon, toast } from "./dom.js";
 import { full, other } from "./time.js";
 
 export class Player {
-  constructor(stage, clip, onClose) {
+  constructor(stage, clip) {
     this.clip = clip;
     this.frames = null;
     this.number = 0;
@@ -12,16 +12,16 @@ export class Player {
       src: api.videoUrl(clip), controls: true, preload: "auto", playsInline: true, poster: api.thumbnailUrl(clip, clip.thumbnail.sizes.at(-1)),
       "aria-label": `Clip of ${clip.cameraTitle}`,
     });
-    stage.replaceChildren(this.video, el("button", { class: "close", type: "button", on: { click: onClose } }, icon("close"), "Back to the recordings"));
+    stage.replaceChildren(this.video);
     this.play = el("button", { class: "icon", type: "button", on: { click: () => this.toggle() } });
     this.speed = el("select", { "aria-label": "Speed", on: { change: () => { this.video.playbackRate = Number(this.speed.value); } } },
       ...[0.1, 0.25, 0.5, 1, 2, 4].map((rate) => el("option", { value: String(rate), selected: rate === 1 }, `${rate}×`)));
     this.where = el("output", { class: "where mono", id: "frame-position" });
-    this.bar = el("div", { class: "player-bar", role: "group", "aria-label": "Player" },
+    this.controls = el("div", { class: "keys-of", role: "group", "aria-label": "Player" },
       el("button", { class: "icon", type: "button", id: "frame-back", "aria-label": "One frame back", title: "One frame back (,)", on: { click: () => this.step(-1) } }, icon("back")),
       this.play,
       el("button", { class: "icon", type: "button", id: "frame-ahead", "aria-label": "One frame ahead", title: "One frame ahead (.)", on: { click: () => this.step(1) } }, icon("ahead")),
-      this.speed, this.where);
+      this.speed);
     for (const event of ["play", "pause", "ended"]) this.video.addEventListener(event, () => this.showPlay());
     for (const event of ["seeked", "loadeddata", "pause"]) this.video.addEventListener(event, () => this.moved(this.video.currentTime));
     this.video.addEventListener("error", () => toast(`The clip can't be played here: ${this.video.error?.message || "the browser does not say why"}`, true));
