@@ -52,7 +52,7 @@ def with_camera_api(settings: Settings, say: Callable[[str], None] = lambda _: N
         archive = FolderArchive(folder, without=queue.parent if folder in queue.parents else None)
         store = open_store(f"file:{folder}")
         discovery = Discovery(catalog, archive, store, Layouts(names(settings)), settle_s=0)
-        add_sample_camera(catalog, folder)
+        add_sample_camera(catalog, folder, when_empty=True)
         discovery.look()
         say(str(discovery.found()))
         update = {"recordings_url": ""}
@@ -63,10 +63,11 @@ def with_camera_api(settings: Settings, say: Callable[[str], None] = lambda _: N
             yield settings.model_copy(update=update | {"cam_services_url": url})
 
 
-def add_sample_camera(catalog: Catalog, folder: Path) -> None:
-    """The camera that test events ask for, where its recordings lie in ``folder``, or none do."""
+def add_sample_camera(catalog: Catalog, folder: Path, *, when_empty: bool = False) -> None:
+    """The camera that test events ask for, where its recordings lie in ``folder``, or nothing does."""
     from clipline.camera_service.catalog import Camera
 
     known = any(camera.alias == SAMPLE_ALIAS for camera in catalog.cameras())
-    if not known and (not any(folder.iterdir()) or any(folder.glob(f"{SAMPLE_ALIAS}*"))):
+    empty = when_empty and not any(folder.iterdir())
+    if not known and (empty or any(folder.glob(f"{SAMPLE_ALIAS}*"))):
         catalog.put_camera(Camera(SAMPLE_CAMERA_ID, SAMPLE_ALIAS, "Sample camera"))

@@ -52,14 +52,22 @@ export class ClipView {
     this.bar.replaceChildren(this.back);
   }
 
-  showDetails() {
+  /** All of it, or while a clip waits the words alone: its buttons stay where they are. */
+  showDetails(again = false) {
     const { clip } = this;
+    const kind = `${clip.clipId} ${clip.status} ${clip.cancelled} ${clip.updatedTimestampInMs * !isPending(clip)}`;
+    const there = this.details.querySelector(".message");
+    if (!again && there && this.kind === kind) {
+      there.replaceChildren(...this.message());
+      return;
+    }
+    this.kind = kind;
     const focused = this.details.contains(document.activeElement) ? document.activeElement.id : "";
     const length = clip.endTimestampInMs - clip.startTimestampInMs;
     this.details.replaceChildren(el("article", { class: "card clip-card", id: "clip", "aria-label": "Clip", data: { clip: clip.clipId, status: clip.status } },
       el("header", {}, el("h2", {}, clip.cameraTitle ?? "Unknown camera"), stateMark(clip),
         el("span", { class: "dim" }, `${full(clip.startTimestampInMs)} to ${clock(clip.endTimestampInMs)}, ${duration(length)} (${other(clip.startTimestampInMs)})`)),
-      ...this.message(),
+      el("div", { class: "message" }, ...this.message()),
       el("div", { class: "pad actions" }, ...this.buttons()),
       isReady(clip) ? this.thumbnails() : null,
       el("dl", { class: "facts pad" }, ...this.facts()),

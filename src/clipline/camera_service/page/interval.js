@@ -40,7 +40,7 @@ export class IntervalForm {
     const error = el("span", { class: "error", id: `${name}-error` });
     const set = el("button", { type: "button", title: `Put the ${button.toLowerCase()} where the cursor is (${name === "start" ? "I" : "O"})`, on: { click: () => onEdge(name) } }, button);
     set.setAttribute("aria-label", `${button} at the cursor`);
-    input.addEventListener("change", () => this.typed());
+    for (const event of ["change", "blur"]) input.addEventListener(event, () => this.typed());
     input.addEventListener("input", () => this.complain({ input, error }, ""));
     const box = el("div", { class: "field" }, el("label", { for: input.id }, label), el("div", { class: "with" }, input, set), error);
     return { box, input, error };
@@ -98,11 +98,13 @@ export class IntervalForm {
     this.notes.replaceChildren();
     this.also.hidden = !selection;
     this.length.textContent = selection ? duration(selection.end - selection.start) : "";
-    const longest = this.limits().clipLengthInMs;
-    const tooLong = selection && selection.end - selection.start > longest;
-    this.button.disabled = !this.camera() || Boolean(tooLong);
-    if (tooLong) this.note(`A clip may last ${duration(longest)}: choose less.`, true);
+    this.button.disabled = !this.camera() || this.tooLong;
+    if (this.tooLong) this.note(`A clip may last ${duration(this.limits().clipLengthInMs)}: choose less.`, true);
     else if (selection) this.look();
+  }
+
+  get tooLong() {
+    return this.selection !== null && this.selection.end - this.selection.start > this.limits().clipLengthInMs;
   }
 
   note(text, bad = false) {
@@ -113,7 +115,7 @@ export class IntervalForm {
   async lookAtCoverage() {
     const { selection } = this;
     const camera = this.camera();
-    if (!selection || !camera) return;
+    if (!selection || !camera || this.tooLong) return;
     const told = await api.timeline(camera, selection.start, selection.end).catch(() => null);
     if (!told || this.selection !== selection || this.camera() !== camera) return;
     this.notes.replaceChildren();
@@ -126,13 +128,15 @@ export class IntervalForm {
     if (missing.length) {
       const named = missing.slice(0, LONGEST_SHOWN).map(([from, to]) => `${clock(from)} to ${clock(to)}`).join(", ");
       const total = duration(missing.reduce((sum, [from, to]) => sum + to - from, 0));
-      const what = this.limits().gapPolicy === "fail" ? `The clip will not be made, unless that turns up within ${duration(this.limits().retryInMs)}.` : "The clip will be made without it, and say so.";
+      const waits = Date.now() - end <= this.limits().retryInMs ? `, unless that turns up within ${duration(this.limits().retryInMs)}` : "";
+      const what = this.limits().gapPolicy === "fail" ? `The clip will not be made${waits}.` : `The clip will be made without it${waits}.`;
       this.note(`${total} of it were not recorded (${named}${missing.length > LONGEST_SHOWN ? ", ..." : ""}). ${what}`);
     }
     if (later.length) {
       const ready = told.growing?.readyTimestampInMs;
       if (told.growing && ready) this.note(`It is being recorded right now. The clip will be ready at about ${clock(ready, 0)}, ${until(ready)}.`);
       else if (last === null) this.note("Nothing has been recorded by this camera yet.");
+      else if (Date.now() - end > this.limits().retryInMs) this.note(`Nothing was recorded after ${full(last, 0)}. The clip will not be made.`);
       else this.note(`After ${full(last, 0)} nothing has been recorded yet. The clip will be made if that turns up within ${duration(this.limits().retryInMs)}.`);
     }
   }

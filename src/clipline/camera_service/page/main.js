@@ -83,12 +83,11 @@ const cameras = new Cameras((camera) => {
 function showCamera(camera) {
   const last = camera.lastTimestampInMs;
   if (last === null) {
-    viewer.say("No recordings yet", `What is recorded for ${camera.title} appears here as soon as it is complete.`);
     timeline.setView(...dayOf(Date.now()));
     return;
   }
   showAll(camera, true);
-  timeline.setCursor(Math.max(camera.firstTimestampInMs, last - Math.min(10_000, (last - camera.firstTimestampInMs) / 2)), false);
+  timeline.setCursor(Math.max(camera.firstTimestampInMs, last - 1000), false);
 }
 
 /** All of a short archive, of a long one the last day. */
@@ -249,7 +248,7 @@ function showZone() {
   byId("date").value = day((timeline.from + timeline.to) / 2);
   timeline.redraw();
   timeline.describe();
-  if (clipView.clip) clipView.showDetails();
+  if (clipView.clip) clipView.showDetails(true);
 }
 
 async function start() {

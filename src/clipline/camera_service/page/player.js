@@ -9,7 +9,7 @@ export class Player {
     this.frames = null;
     this.number = 0;
     this.video = el("video", {
-      src: api.videoUrl(clip), controls: true, preload: "auto", playsInline: true, poster: api.thumbnailUrl(clip, clip.thumbnail.sizes.at(-1)),
+      src: api.videoUrl(clip), controls: true, preload: "auto", playsInline: true,
       "aria-label": `Clip of ${clip.cameraTitle}`,
     });
     stage.replaceChildren(this.video);

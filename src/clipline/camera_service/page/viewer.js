@@ -59,6 +59,8 @@ export class Viewer {
     if (growing && ms >= growing.startTimestampInMs && ms <= Date.now()) {
       const ready = growing.readyTimestampInMs;
       this.say("Being recorded right now", ready ? `It can be seen ${until(ready)}, at about ${clock(ready, 0)}.` : "It can be seen once its recording is complete.");
+    } else if (this.spans.lastMs === null) {
+      this.say("No recordings yet", `What is recorded for ${this.title} appears here as soon as it is complete.`);
     } else if (ms > Date.now()) this.say("That is in the future");
     else this.say("Nothing was recorded here", full(ms));
   }
