@@ -133,6 +133,7 @@ class Opened:
 
     def choose(self, start_ms: int, end_ms: int, since_ms: int = START_MS) -> None:
         """What to cut, in milliseconds since ``since_ms``, typed."""
+        self.page.wait_for_selector("html[data-ready]", state="attached")
         self.page.fill("#start-time", str(since_ms + start_ms))
         self.page.press("#start-time", "Tab")  # leaving a field writes both as they were understood
         self.page.fill("#end-time", str(since_ms + end_ms))

@@ -154,6 +154,7 @@ function follow() {
 
 function onClip(clip) {
   const before = clips.clips.get(clip.clipId);
+  if (before && before.updatedTimestampInMs > clip.updatedTimestampInMs) return; // overtaken on its way
   clips.put(clip);
   if (clip.clipId === clipView.clipId) clipView.show(clip);
   if (before && before.status !== clip.status) announce(`${clip.cameraTitle}: ${stateOf(clip).words}`);
