@@ -16,12 +16,15 @@ ARGS ?=
 # `make invoke` works on this machine alone unless there is an .env
 WHERE = $(if $(wildcard .env),,--data data)
 
-.PHONY: help install event invoke test test-players lint fixlint doctoc build deploy clean bench profile frame-truth simulate soak safeguards fuzz lock
+.PHONY: help install serve event invoke test test-players lint fixlint doctoc build deploy clean bench profile frame-truth simulate soak safeguards fuzz lock
 
 help: ## List the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## (.*)/  make \1|\2/' | awk -F'|' '{printf "%-20s%s\n", $$1, $$2}'
 
 install: $(VENV)/.clipline ## Set up the virtual environment, with locked dependencies
+
+serve: $(VENV)/.clipline ## Open a page to cut clips on; RECORDINGS=your folder, without it sample footage is made
+	@$(BIN)/clipline serve $(if $(RECORDINGS),--recordings $(RECORDINGS),--sample) --data $(or $(DATA),data/serve) $(ARGS)
 
 event: ## Write event.json to test with; ARGS=-p pending, -n not available, -o out of range, -t too long, -a available
 	@$(PYTHON) scripts/create_test_event.py $(ARGS)

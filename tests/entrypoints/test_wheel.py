@@ -23,7 +23,8 @@ def wheel(tmp_path_factory):
 
 def test_the_wheel_holds_the_package_its_license_and_nothing_else(wheel):
     names = zipfile.ZipFile(wheel).namelist()
-    source = [path for path in (ROOT / "src").rglob("*") if path.suffix in (".py", ".typed")]
+    kinds = {".py", ".typed", ".html", ".css", ".js", ".svg"}
+    source = [path for path in (ROOT / "src").rglob("*") if path.suffix in kinds]
     modules = {str(path.relative_to(ROOT / "src")) for path in source}
     assert {name for name in names if ".dist-info/" not in name} == modules
     assert any(name.endswith("licenses/LICENSE") for name in names)

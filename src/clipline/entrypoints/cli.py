@@ -303,7 +303,7 @@ def doctor(env_file: Path, data: Path | None, setting: tuple[str, ...], as_json:
     from clipline.entrypoints.report import print_finding
 
     findings = []
-    for finding in examine(lambda: settings_of(env_file, data, setting)):
+    for finding in examine(lambda: settings_of(env_file, data, setting), data):
         findings.append(finding)
         if not as_json:
             print_finding(console_of(), finding)

@@ -19,6 +19,7 @@ from typing import Self
 
 from clipline.contract.errors import ConfigurationError
 
+LOCK = "serve.lock"
 _SECRET_BYTES = 24
 
 
@@ -35,7 +36,7 @@ class DataFolder:
     def __enter__(self) -> Self:
         try:
             self.path.mkdir(parents=True, exist_ok=True)
-            self._lock = os.open(self.path / "serve.lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
+            self._lock = os.open(self.path / LOCK, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
         except OSError as error:
             raise ConfigurationError(
                 f"{self.path}: {error.strerror}", hint="name a folder that can be written to with --data"
@@ -43,7 +44,7 @@ class DataFolder:
         try:
             fcntl.flock(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except OSError as error:
-            who = os.pread(self._lock, 500, 0).decode("utf-8", "replace").strip() or "another process"
+            who = _announced(self._lock)
             os.close(self._lock)
             self._lock = None
             raise ConfigurationError(
@@ -91,3 +92,22 @@ class DataFolder:
             os.close(descriptor)
         staged.replace(path)
         return made
+
+
+def holder(path: Path) -> str | None:
+    """Who has the data folder at ``path``, as it announced itself; None: nobody has."""
+    try:
+        descriptor = os.open(path / LOCK, os.O_RDWR | os.O_CLOEXEC)
+    except OSError:
+        return None
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError:
+        return _announced(descriptor)
+    finally:
+        os.close(descriptor)
+    return None
+
+
+def _announced(descriptor: int) -> str:
+    return os.pread(descriptor, 500, 0).decode("utf-8", "replace").strip() or "another process"

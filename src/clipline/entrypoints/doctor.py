@@ -11,8 +11,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
+import urllib3
+
 from clipline import __version__
 from clipline.contract.errors import CliplineError, NotFound
+from clipline.entrypoints.data_folder import LOCK, holder
 from clipline.entrypoints.local import with_camera_api
 from clipline.settings import Settings
 from clipline.wiring import application, media_limits
@@ -29,8 +32,11 @@ class Finding:
     detail: str
 
 
-def examine(load: Callable[[], Settings]) -> Iterator[Finding]:
-    """Look at everything, each thing only where those before allow it; ``load`` gives the settings."""
+def examine(load: Callable[[], Settings], data: Path | None = None) -> Iterator[Finding]:
+    """Look at everything, each thing only where those before allow it; ``load`` gives the settings.
+
+    Where `clipline serve` has kept something in ``data``, at that server instead of a worker's services.
+    """
     yield Finding("version", True, f"clipline {__version__}, Python {platform.python_version()}")
     yield _codecs()
     try:
@@ -41,6 +47,9 @@ def examine(load: Callable[[], Settings]) -> Iterator[Finding]:
     yield Finding("settings", True, "complete and well-formed")
     yield _work_directory(settings.clip_download_dest)
     yield _isolation(settings)
+    if data is not None and (data / LOCK).exists():
+        yield from _server(data)
+        return
     said: list[str] = []
     try:
         with with_camera_api(settings, said.append) as callable_settings:
@@ -48,6 +57,24 @@ def examine(load: Callable[[], Settings]) -> Iterator[Finding]:
             yield from _services(callable_settings)
     except CliplineError as error:
         yield Finding("services", False, str(error))
+
+
+def _server(data: Path) -> Iterator[Finding]:
+    """What `clipline serve` keeps in ``data``, and whether it runs."""
+    for name in ("token", "share.key"):
+        path = data / name
+        if path.exists() and path.stat().st_mode & 0o077:
+            yield Finding(name, False, f"others may read {path}: chmod 600 {path}")
+    running = holder(data)
+    if running is None:
+        yield Finding("server", True, f"none runs on {data}; `clipline serve --data {data}` starts one")
+        return
+    url = running.rpartition(" on ")[2]
+    try:
+        answer = urllib3.request("GET", f"{url}/health", timeout=5, retries=False)
+        yield Finding("server", answer.status == 200, f"{running} says {answer.data.decode()[:200]}")
+    except urllib3.exceptions.HTTPError as error:
+        yield Finding("server", False, f"{running} does not answer: {error}")
 
 
 def _codecs() -> Finding:
