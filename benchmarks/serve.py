@@ -1,7 +1,7 @@
 """How quick ``clipline serve`` is under load, as a process, over HTTP.
 
     python benchmarks/serve.py viewers [--seconds 60]
-        20 viewers ask for 5 pictures a second in all, nearest keyframe, at random instants, and 2 clips are made
+        20 viewers ask for 5 pictures a second in all, nearest keyframe, random instants; 2 clips are made
     python benchmarks/serve.py catalog [--cameras 1000]
         4,320 recordings of each camera: the recording query of a minute, the timeline of a day and of 30 days
     python benchmarks/serve.py discovery [--files 10]
