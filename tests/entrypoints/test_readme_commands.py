@@ -9,12 +9,15 @@ import sys
 from pathlib import Path
 
 import pytest
+import urllib3
 
 ROOT = Path(__file__).parents[2]
 BLOCKS = re.findall(r"^```sh\n(.*?)^```$", (ROOT / "README.md").read_text(), re.MULTILINE | re.DOTALL)
 COMMANDS = [line for block in BLOCKS for line in block.replace("\\\n", " ").splitlines()]
 RECURSIVE = {"make test"}
 """What runs this very test."""
+SERVER = "clipline serve"
+"""What runs until it is told to stop."""
 
 
 @pytest.fixture
@@ -40,6 +43,32 @@ def checkout(tmp_path, sample_recordings):
     return tmp_path
 
 
+def _serve(command, checkout, environment):
+    """What a server says; its page is fetched, and then it is told to stop."""
+    process = subprocess.Popen(
+        shlex.split(command),
+        cwd=checkout,
+        env=environment,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+    )
+    try:
+        said = process.stdout.readline()
+        url = re.search(r"http://127\.0\.0\.1:\d+/", said)
+        assert url, said + process.stdout.read()
+        assert "<title>Clipline</title>" in urllib3.request("GET", url[0], timeout=30).data.decode()
+        for line in process.stdout:
+            said += line
+            if "Open the page" in line:
+                break
+    finally:
+        process.terminate()
+        said += process.communicate(timeout=60)[0]
+    assert process.returncode == 0, said
+    return said
+
+
 def test_every_command_in_the_readme_runs(checkout):
     bin_directory = Path(sys.executable).parent
     # What `make test ARGS=...` was told is not for the commands that it runs.
@@ -55,6 +84,11 @@ def test_every_command_in_the_readme_runs(checkout):
     for command in COMMANDS:
         if command.strip() in RECURSIVE:
             continue
+        if command.startswith(SERVER):
+            # What this machine has at the port, and in its user's folder, stays as it is.
+            homeless = {**environment, "HOME": str(checkout), "XDG_DATA_HOME": str(checkout / "share")}
+            ran.append((command, _serve(f"{command} --port 0", checkout, homeless)))
+            continue
         if shlex.split(command)[0] == "make":
             # The environment is there already; what would be installed again is this checkout's own tree.
             command = f"{command} --assume-old={bin_directory.parent}/.clipline"
@@ -67,5 +101,5 @@ def test_every_command_in_the_readme_runs(checkout):
     outputs = dict(ran)
     assert "CLIP_AVAILABLE" in next(text for command, text in ran if command.startswith("make invoke"))
     assert "CLIP_PENDING" in [text for command, text in ran if command.startswith("make invoke")][1]
+    assert "Found 2 recordings of 1 camera" in outputs["clipline serve --recordings recordings"]
     assert (checkout / "clip.mp4").stat().st_size > 100_000
-    assert outputs

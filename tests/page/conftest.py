@@ -104,8 +104,9 @@ def recent(footage: list[Path], tmp_path: Path) -> Iterator[tuple[Served, int]]:
         yield running, start_ms
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def chromium() -> Iterator[Browser]:
+    """Ends with its file: while it is there a loop runs in this thread, and another file may want its own."""
     executable = find_chromium()
     if executable is None:
         missing("Chromium")
