@@ -150,10 +150,8 @@ class Opened:
     def number_on_screen(self) -> int:
         """What the picture in the player carries, read from a screenshot of it."""
         self.page.wait_for_function("() => document.querySelector('video').readyState >= 2")
-        self.page.evaluate("document.querySelector('video').controls = false")
         time.sleep(0.2)  # the browser presents the picture after it says so
         shot = self.page.locator("#stage video").screenshot()
-        self.page.evaluate("document.querySelector('video').controls = true")
         with av.open(BytesIO(shot)) as picture:
             return frame_number(next(picture.decode(video=0)))
 

@@ -43,6 +43,11 @@ def test_from_opening_the_page_to_the_first_picture(at_home: Opened) -> None:
     expect(page.locator("#frame-position")).to_contain_text("frame 3 of")
     assert at_home.number_on_screen() == first_number(4100) + 2
 
+    page.locator("#position").evaluate("one => { one.value = 99; one.dispatchEvent(new Event('input')); }")
+    expect(page.locator("#frame-position")).to_contain_text("frame 100 of")
+    assert at_home.number_on_screen() == first_number(4100) + 99
+    expect(page.locator("#cursor-time")).to_contain_text("13:00:07.4")  # the timeline goes along
+
     assert page.locator("#coverage li").count() == 2
     assert page.locator("#thumbnails img").evaluate_all("all => all.map(one => one.naturalWidth)") == [
         160,

@@ -105,13 +105,16 @@ def _make(
     folder.mkdir(parents=True, exist_ok=True)
     before = {path.name for path in folder.iterdir()}
     began = time.monotonic()
+    making = "Making sample footage"
+    if not console.is_terminal:
+        console.print(f"{making} ...")
     columns = (
-        TextColumn("Making sample footage"),
+        TextColumn(making),
         BarColumn(),
         TextColumn("{task.percentage:.0f} %"),
         TimeElapsedColumn(),
     )
-    with Progress(*columns, console=console, transient=True) as bar:
+    with Progress(*columns, console=console, transient=True, disable=not console.is_terminal) as bar:
         task = bar.add_task("")
         files = make_sample(
             folder,

@@ -6,9 +6,12 @@ import { NEXT, isPending, isReady, stateMark, stateOf, steps, waitingFor } from 
 import { clock, duration, full, other } from "./time.js";
 
 export class ClipView {
-  /** @param {function()} onClose called to give the stage back */
-  constructor(stage, bar, details, { onClose, onGone }) {
-    Object.assign(this, { stage, bar, details, onGone });
+  /**
+   * @param {function()} onClose called to give the stage back
+   * @param {function(number)} onShown told the instant of the picture that is shown
+   */
+  constructor(stage, bar, details, { onClose, onGone, onShown }) {
+    Object.assign(this, { stage, bar, details, onGone, onShown });
     this.back = el("button", { id: "back", type: "button", on: { click: onClose } }, icon("left"), "Recordings");
     this.clip = null;
     this.player = null;
@@ -26,8 +29,8 @@ export class ClipView {
       this.showWaiting();
     } else if (!this.player || !same) {
       this.stopPlayer();
-      this.player = new Player(this.stage, clip);
-      this.bar.replaceChildren(this.back, this.player.controls, this.player.where);
+      this.player = new Player(this.stage, clip, this.onShown);
+      this.bar.replaceChildren(this.player.position, this.back, this.player.controls, this.player.where);
     }
     this.bar.hidden = false;
     this.showDetails();

@@ -105,7 +105,7 @@ export class ClipList {
       el("span", { class: "what" },
         el("span", { class: "name" }, clip.cameraTitle ?? "Unknown camera"),
         el("span", {}, typeof start === "number" ? `${day(start)} ${clock(start, 0)}` : clip.clipId),
-        el("span", {}, stateMark(clip), typeof start === "number" ? el("span", { class: "dim" }, `, ${duration(Math.round((clip.endTimestampInMs - start) / 100) * 100)}`) : null),
+        el("span", {}, stateMark(clip), typeof start === "number" ? el("span", { class: "dim" }, ` · ${duration(Math.round((clip.endTimestampInMs - start) / 100) * 100)}`) : null),
         isPending(clip) ? el("span", { class: "dim", title: waitingFor(clip) }, waitingFor(clip)) : null,
         isPending(clip) ? bar(progressOf(clip)) : null));
   }

@@ -19,6 +19,7 @@ const KEYS = [
   ["Space, K", "play, pause"],
   [", .", "one frame back, one frame ahead"],
   ["J, L", "five seconds back, ahead"],
+  ["M, F", "sound off and on; full screen"],
   ["Everywhere", null],
   ["/", "search clips"],
   ["?", "this help"],

@@ -58,6 +58,9 @@ const form = new IntervalForm(byId("interval"), {
 });
 const clipView = new ClipView(stage, byId("player"), byId("clip-details"), {
   onClose: leaveClip,
+  onShown(ms) {
+    if (!timeline.hovering) timeline.setCursor(ms, false);
+  },
   onGone(clipId) {
     clips.remove(clipId);
     leaveClip();
@@ -129,6 +132,7 @@ async function openClip(clipId) {
     if (clip.cameraId !== cameras.current && cameras.list.some((camera) => camera._id === clip.cameraId)) cameras.choose(clip.cameraId);
     clipView.show(clip);
     clips.setCurrent(clipId);
+    stage.scrollIntoView({ block: "nearest" });
     const margin = Math.max(1000, (clip.endTimestampInMs - clip.startTimestampInMs) * 0.6);
     if (clip.startTimestampInMs < timeline.from || clip.endTimestampInMs > timeline.to) timeline.setView(clip.startTimestampInMs - margin, clip.endTimestampInMs + margin);
     timeline.redraw();
@@ -233,7 +237,7 @@ function onKey(event) {
   const target = event.target;
   const typing = target.closest?.("input, textarea, select, dialog");
   if (typing || event.ctrlKey || event.metaKey || event.altKey) return;
-  if (clipView.player && !target.closest("button, a, summary, video") && clipView.player.key(event)) event.preventDefault();
+  if (clipView.player && !target.closest("button, a, summary") && clipView.player.key(event)) event.preventDefault();
   else if (event.key === "?") showHelp();
   else if (event.key === "/") {
     event.preventDefault();

@@ -3,25 +3,33 @@ import * as api from "./api.js";
 import { el, icon, toast } from "./dom.js";
 import { full, other } from "./time.js";
 
+const RATES = [0.1, 0.25, 0.5, 1, 2, 4];
+
 export class Player {
-  constructor(stage, clip) {
+  /** @param {function(number)} onShown told the instant of the picture that is shown */
+  constructor(stage, clip, onShown) {
     this.clip = clip;
+    this.onShown = onShown;
     this.frames = null;
     this.number = 0;
     this.video = el("video", {
-      src: api.videoUrl(clip), controls: true, preload: "auto", playsInline: true,
-      "aria-label": `Clip of ${clip.cameraTitle}`,
+      src: api.videoUrl(clip), preload: "auto", playsInline: true, "aria-label": `Clip of ${clip.cameraTitle}`,
+      on: { click: () => this.toggle() },
     });
     stage.replaceChildren(this.video);
-    this.play = el("button", { class: "icon", type: "button", on: { click: () => this.toggle() } });
+    const button = (id, picture, name, key, click) => el("button", { id, class: "icon", type: "button", "aria-label": name, title: key ? `${name} (${key})` : name, on: { click } }, icon(picture));
+    this.position = el("input", { id: "position", class: "position", type: "range", min: "0", max: "0", step: "1", value: "0", disabled: true, "aria-label": "Position in the clip", on: { input: () => this.seek(Number(this.position.value)) } });
+    this.play = button("play", "play", "Play", "space", () => this.toggle());
+    this.sound = button("sound", "sound", "Mute", "M", () => { this.video.muted = !this.video.muted; });
     this.speed = el("select", { "aria-label": "Speed", on: { change: () => { this.video.playbackRate = Number(this.speed.value); } } },
-      ...[0.1, 0.25, 0.5, 1, 2, 4].map((rate) => el("option", { value: String(rate), selected: rate === 1 }, `${rate}×`)));
+      ...RATES.map((rate) => el("option", { value: String(rate), selected: rate === 1 }, `${rate}×`)));
     this.where = el("output", { class: "where mono", id: "frame-position" });
     this.controls = el("div", { class: "keys-of", role: "group", "aria-label": "Player" },
-      el("button", { class: "icon", type: "button", id: "frame-back", "aria-label": "One frame back", title: "One frame back (,)", on: { click: () => this.step(-1) } }, icon("back")),
-      this.play,
-      el("button", { class: "icon", type: "button", id: "frame-ahead", "aria-label": "One frame ahead", title: "One frame ahead (.)", on: { click: () => this.step(1) } }, icon("ahead")),
-      this.speed);
+      button("frame-back", "back", "One frame back", ",", () => this.step(-1)), this.play,
+      button("frame-ahead", "ahead", "One frame ahead", ".", () => this.step(1)),
+      this.speed, this.sound, button("fullscreen", "full", "Full screen", "F", () => this.fill()));
+    this.video.addEventListener("fullscreenchange", () => { this.video.controls = document.fullscreenElement === this.video; });
+    this.video.addEventListener("volumechange", () => this.showSound());
     for (const event of ["play", "pause", "ended"]) this.video.addEventListener(event, () => this.showPlay());
     for (const event of ["seeked", "loadeddata", "pause"]) this.video.addEventListener(event, () => this.moved(this.video.currentTime));
     this.video.addEventListener("error", () => toast(`The clip can't be played here: ${this.video.error?.message || "the browser does not say why"}`, true));
@@ -33,6 +41,8 @@ export class Player {
   async load() {
     try {
       this.frames = await api.clipFrames(this.clip.clipId);
+      this.position.max = String(this.frames.pts.length - 1);
+      this.position.disabled = false;
       this.moved(this.video.currentTime);
     } catch (error) {
       toast(error.message, true);
@@ -58,17 +68,32 @@ export class Player {
     this.play.title = playing ? "Pause (space)" : "Play (space)";
   }
 
+  showSound() {
+    const { muted } = this.video;
+    this.sound.replaceChildren(icon(muted ? "muted" : "sound"));
+    this.sound.setAttribute("aria-label", muted ? "Sound on" : "Mute");
+    this.sound.title = muted ? "Sound on (M)" : "Mute (M)";
+  }
+
+  fill() {
+    this.video.requestFullscreen().catch((error) => toast(error.message, true));
+  }
+
   toggle() {
     if (this.video.paused) this.video.play().catch((error) => toast(error.message, true));
     else this.video.pause();
   }
 
-  /** To the middle of a picture: its edges are rounded differently by browsers. */
   step(by) {
     if (!this.frames) return;
     this.video.pause();
+    this.seek(this.number + by);
+  }
+
+  /** To the middle of a picture: its edges are rounded differently by browsers. */
+  seek(number) {
     const { pts, endPts, timescale } = this.frames;
-    this.number = Math.max(0, Math.min(pts.length - 1, this.number + by));
+    this.number = Math.max(0, Math.min(pts.length - 1, number));
     const next = pts[this.number + 1] ?? endPts;
     this.video.currentTime = (pts[this.number] + next) / 2 / timescale;
   }
@@ -90,7 +115,12 @@ export class Player {
     }
     this.number = Math.max(0, low - 1);
     const wall = this.wallTime((pts[this.number] / timescale) * 1000);
-    this.where.replaceChildren(`frame ${this.number + 1} of ${pts.length}`, el("br"), full(wall), el("small", { class: "dim" }, `  ${other(wall)}`));
+    const frame = `frame ${this.number + 1} of ${pts.length}`;
+    this.where.replaceChildren(frame, el("br"), full(wall), el("small", { class: "dim" }, `  ${other(wall)}`));
+    this.position.value = String(this.number);
+    this.position.setAttribute("aria-valuetext", `${frame}, ${full(wall)}`);
+    this.position.style.setProperty("--played", `${(this.number / Math.max(1, pts.length - 1)) * 100}%`);
+    this.onShown(Math.floor(wall));
   }
 
   /** Where recordings leave gaps that were skipped, the clip's time and that of the wall part. */
@@ -105,7 +135,7 @@ export class Player {
   key(event) {
     const actions = {
       " ": () => this.toggle(), k: () => this.toggle(), ",": () => this.step(-1), ".": () => this.step(1),
-      j: () => this.jump(-5), l: () => this.jump(5),
+      j: () => this.jump(-5), l: () => this.jump(5), m: () => this.sound.click(), f: () => this.fill(),
     };
     const action = actions[event.key.toLowerCase()];
     if (!action) return false;

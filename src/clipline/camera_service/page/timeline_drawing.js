@@ -46,7 +46,8 @@ function drawRuler(context, timeline, height, colour) {
     context.fillStyle = colour("line");
     context.fillRect(x, RULER - 4, 1, height - RULER);
     context.fillStyle = colour("dim");
-    context.fillText(label(tick, step), Math.min(Math.max(x, 30), timeline.width - 30), 13);
+    const inside = Math.min(Math.max(x, 30), timeline.width - 30);
+    if (step >= MINUTE || Math.abs(inside - x) < 10) context.fillText(label(tick, step), inside, 13); // a long one would touch its neighbour
   }
 }
 
