@@ -222,6 +222,8 @@ class TestWhileItChanges:
         assert not discovery.found().skipped
         place.put(key, data=recording[:-300], age_s=1000)
         discovery.look()
+        time.sleep(0.15)
+        discovery.look()
         assert [one.reason for one in discovery.found().skipped] == ["it can't be read"]
         assert discovery.growing() == {}
 

@@ -36,6 +36,8 @@ class File:
     size_bytes: int
     modified_ns: int
     """Since the epoch."""
+    changed_ns: int = 0
+    """When anything about it changed, as who may read it; 0 in a bucket."""
 
 
 @dataclass(frozen=True)
@@ -112,7 +114,7 @@ class FolderArchive:
             state = (self._root / key).stat()
         except OSError:
             return None
-        return File(key, state.st_size, state.st_mtime_ns)
+        return _file(key, state)
 
     def _due(self) -> list[str]:
         hot_ns = time.time_ns() - _HOT_NS
@@ -160,7 +162,7 @@ class FolderArchive:
                     state = entry.stat()
                 except OSError:  # gone meanwhile, or a link to nowhere
                     continue
-                files[key] = File(key, state.st_size, state.st_mtime_ns)
+                files[key] = _file(key, state)
         return files, below
 
     def _is_left_out(self, path: Path, key: str) -> bool:
@@ -230,6 +232,10 @@ class BucketArchive:
 def _may_hide(known: _Known) -> bool:
     """Whether something may have changed after the listing without a new modification time."""
     return abs(known.listed_ns - known.modified_ns) < _COARSE_NS
+
+
+def _file(key: str, state: os.stat_result) -> File:
+    return File(key, state.st_size, state.st_mtime_ns, state.st_ctime_ns)
 
 
 def _identity(path: Path) -> tuple[int, int]:

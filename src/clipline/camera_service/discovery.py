@@ -9,13 +9,13 @@ a reason.
 from __future__ import annotations
 
 import hashlib
-import re
 import time
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import PurePosixPath
 
 from clipline.camera_service.archive import Archive, File, Listing
+from clipline.camera_service.camera_ids import camera_id, derived_id
 from clipline.camera_service.catalog import Camera, Catalog, StoredRecording
 from clipline.camera_service.found import (
     EMPTY,
@@ -32,7 +32,6 @@ from clipline.camera_service.layouts import Layouts, Place
 from clipline.contract.errors import CliplineError, Unavailable
 from clipline.contract.interval import LATEST_MS, Interval
 from clipline.contract.recording import SAFE_NAME
-from clipline.contract.text import ID
 from clipline.media.index import RecordingIndex, read_index
 from clipline.pipeline.ports import ObjectStore
 from clipline.pipeline.source import StoreSource
@@ -43,10 +42,13 @@ _OTHER_VIDEO = frozenset({".ts", ".mkv", ".avi", ".dav", ".flv", ".mpg", ".264",
 SETTLE_S = 2.0
 _FRESH_S = 15 * 60
 """What can't be read is taken to be in the making for so long after it was written to last."""
-_WATCHED_S = 60
+_WATCHED_S = 15 * 60
 """A recording is watched for so long after it was written to last: the writer may have paused."""
+_WATCHED_EVERY_S = 10
 _AGAIN_S = 60
-"""Until what could not be read for want of an answer is tried again."""
+"""Until what could not be read for want of an answer is tried again, and looked at whether it changed."""
+_COUNTED_EACH = 200
+"""Files after which progress is told."""
 _AT_A_TIME = 200
 """Recordings that become known in one transaction."""
 _LONGEST_NAME = 200
@@ -67,6 +69,8 @@ class _Watched:
     """When it was seen first as it is, monotonic."""
     again_s: float = 0
     """When it may be read again, monotonic."""
+    due_s: float = 0
+    """When it is looked at again, monotonic."""
     growing: bool = True
     """Whether it is to become a recording yet."""
 
@@ -98,6 +102,8 @@ class Discovery:
         self._put: dict[str, tuple[Camera, StoredRecording]] = {}
         self._gone: list[StoredRecording] = []
         self._read = self._looked_at = 0
+        self._unreadable_due_s = 0.0
+        self._on_progress: OnProgress = lambda _read, _looked_at: None
 
     def growing(self) -> Mapping[str, int]:
         """By camera alias, when the recording starts that is being written."""
@@ -130,41 +136,48 @@ class Discovery:
         Raises what ``Archive.changes`` and the catalog do; the next look begins with all of it then.
         """
         self._read = self._looked_at = 0
+        self._on_progress = on_progress
         try:
-            self._look(on_progress)
+            self._look()
         except BaseException:
             self._archive.restart()
             self._first = True
             raise
 
-    def _look(self, on_progress: OnProgress) -> None:
+    def _look(self) -> None:
         self._check_not_emptied()
         seen: set[str] = set()
         for listing in self._archive.changes():
             seen.add(listing.folder)
             self._take(listing)
-            on_progress(self._read, self._looked_at)
+            self._tell_progress()
         for watched in list(self._watched.values()):
             self._look_again(watched)
+        self._look_at_unreadable()
         if self._first:
             self._forget_all_but(seen)
             self._first = False
         self._store_changes()
-        on_progress(self._read, self._looked_at)
+        self._tell_progress()
+
+    def _tell_progress(self) -> None:
+        self._on_progress(self._read, self._looked_at)
 
     def _take(self, listing: Listing) -> None:
         folder = listing.folder
         if listing.error:
-            self._unread[folder] = Skipped(folder or ".", FOLDER, listing.error)
+            self._unread[folder] = Skipped(_shown(folder) or ".", FOLDER, listing.error)
             return
         self._unread.pop(folder, None)
-        known = self._catalog.folder(folder)
+        known = self._catalog.folder(folder) if _is_text(folder) else {}
         for key, file in listing.files.items():
             suffix = PurePosixPath(key).suffix.lower()
             if suffix in _OTHER_VIDEO:
                 self._skip(file, NO_MP4)
             elif suffix in SUFFIXES:
                 self._looked_at += 1
+                if self._looked_at % _COUNTED_EACH == 0:
+                    self._tell_progress()
                 self._take_file(file, known.get(key))
         self._gone += [recording for key, recording in known.items() if key not in listing.files]
         for key in [*self._skipped, *self._watched]:
@@ -177,7 +190,7 @@ class Discovery:
         before = self._watched.get(key) or self._skipped.get(key, (None,))[0]
         if (before.file if isinstance(before, _Watched) else before) == file:
             return
-        if not all(SAFE_NAME.fullmatch(part) for part in key.split("/")):
+        if not _is_text(key):
             self._skip(file, NO_TEXT)
             return
         place = self._layouts.read(key)
@@ -193,6 +206,8 @@ class Discovery:
     def _look_again(self, watched: _Watched) -> None:
         """At a file that may change: as it is now, and whether it rests."""
         now_s = time.monotonic()
+        if now_s < watched.due_s:
+            return
         if not self._archive.settled:
             current = self._archive.file(watched.file.key)
             if current is None:
@@ -200,11 +215,25 @@ class Discovery:
             if current != watched.file:
                 watched.file, watched.since_s, watched.again_s, watched.growing = current, now_s, 0, True
         age_s = time.time() - watched.file.modified_ns / 1e9
-        rests = age_s >= self._settle_s or now_s - watched.since_s >= self._settle_s
+        # Later on, what the file's own time says is not enough: a share's clock may be behind.
+        rests = now_s - watched.since_s >= self._settle_s or (self._first and age_s >= self._settle_s)
         if watched.growing and rests and now_s >= watched.again_s:
             self._read_file(watched, fresh=self._settle_s > 0 and age_s < _FRESH_S)
-        if not watched.growing and (self._settle_s == 0 or age_s > _WATCHED_S):
-            self._watched.pop(watched.file.key, None)
+        if not watched.growing:
+            watched.due_s = now_s + _WATCHED_EVERY_S
+            if self._settle_s == 0 or age_s > _WATCHED_S:
+                self._watched.pop(watched.file.key, None)
+
+    def _look_at_unreadable(self) -> None:
+        """Whether they were written on, or may be read now: neither shows in the time of their folder."""
+        now_s = time.monotonic()
+        if self._archive.settled or now_s < self._unreadable_due_s:
+            return
+        self._unreadable_due_s = now_s + _AGAIN_S
+        for key, (_, skipped) in list(self._skipped.items()):
+            current = self._archive.file(key) if skipped.reason in (UNREADABLE, EMPTY) else None
+            if current is not None:
+                self._take_file(current, None)
 
     def _read_file(self, watched: _Watched, *, fresh: bool) -> None:
         file, known = watched.file, watched.known
@@ -235,8 +264,7 @@ class Discovery:
     def _skip(
         self, file: File, reason: str, detail: str = "", *, known: StoredRecording | None = None
     ) -> None:
-        shown = file.key.encode("utf-8", "replace").decode()
-        self._skipped[file.key] = file, Skipped(shown, reason, detail)
+        self._skipped[file.key] = file, Skipped(_shown(file.key), reason, detail)
         if known is not None:
             self._gone.append(known)
 
@@ -274,20 +302,19 @@ class Discovery:
         aliases, ids = {one.alias for one in known}, {one.id for one in known}
         for camera in cameras:
             if camera.alias not in aliases:
-                identifier = camera.id if camera.id not in ids else _digested(camera.alias)
+                identifier = camera.id if camera.id not in ids else derived_id(camera.alias)
                 aliases.add(camera.alias)
                 ids.add(identifier)
                 yield Camera(identifier, camera.alias, camera.name)
 
 
-def camera_id(alias: str) -> str:
-    """The id of the camera with this alias: the alias itself where it can be one, else derived from it."""
-    return alias if ID.fullmatch(alias) else _digested(alias)
+def _is_text(key: str) -> bool:
+    """Whether an object key may be called so; '' is the root."""
+    return all(SAFE_NAME.fullmatch(part) for part in key.split("/")) if key else True
 
 
-def _digested(alias: str) -> str:
-    digest = hashlib.sha256(alias.encode()).hexdigest()[:8]
-    return f"{re.sub('[^A-Za-z0-9_-]', '-', alias)[:55]}-{digest}"
+def _shown(key: str) -> str:
+    return key.encode("utf-8", "replace").decode()
 
 
 def _same(known: StoredRecording, file: File, place: Place) -> bool:

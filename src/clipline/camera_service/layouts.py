@@ -182,18 +182,23 @@ def _starts_ms(match: re.Match[str], zone: tzinfo) -> list[int]:
     year = int(told.get("Y") or f"20{told['y']}")
     parts = [int(told.get(field) or 0) for field in "mdHMS"]
     try:
-        moment = datetime(year, *parts, tzinfo=UTC)  # type: ignore[arg-type, misc, unused-ignore]
-    except ValueError:
+        moments = _moments(datetime(year, *parts, tzinfo=UTC), told.get("z"), zone)  # type: ignore[arg-type, misc, unused-ignore]
+    except (
+        ValueError,
+        OverflowError,
+    ):  # no such date, or beyond the years there are
         return []
     milliseconds = int((told.get("f") or "0").ljust(3, "0")[:3])
-    offset = told.get("z")
-    if offset:
-        if offset != "Z":
-            hours, minutes = int(offset[1:3]), int(offset[-2:])
-            moment -= timedelta(hours=hours, minutes=minutes) * (-1 if offset[0] == "-" else 1)
-        moments = {moment}
-    else:
-        moments = {moment.replace(tzinfo=zone, fold=fold).astimezone(UTC) for fold in (0, 1)}
     return [
         found for found in sorted(to_ms(one) + milliseconds for one in moments) if 0 <= found <= LATEST_MS
     ]
+
+
+def _moments(moment: datetime, offset: str | None, zone: tzinfo) -> set[datetime]:
+    """What ``moment`` says, in UTC: by its offset, or in ``zone``. Raises OverflowError."""
+    if offset is None:
+        return {moment.replace(tzinfo=zone, fold=fold).astimezone(UTC) for fold in (0, 1)}
+    if offset == "Z":
+        return {moment}
+    difference = timedelta(hours=int(offset[1:3]), minutes=int(offset[-2:]))
+    return {moment + difference if offset[0] == "-" else moment - difference}

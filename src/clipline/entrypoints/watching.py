@@ -69,10 +69,14 @@ class Watching:
         while not self._stop.is_set():
             try:
                 self._discovery.look(self._count)
-            except (CliplineError, OSError) as error:
-                if str(error) != self._problem:
-                    self._problem = str(error)
-                    self._on_problem(self._problem)
+            except Exception as error:  # whatever it is: the thread has to go on, and people have to know
+                if self._stop.is_set():
+                    return
+                expected = isinstance(error, CliplineError | OSError)
+                told = str(error) if expected else f"looking for recordings failed: {error!r}"
+                if told != self._problem:
+                    self._problem = told
+                    self._on_problem(told)
                 pause_s = min(pause_s * 2, _MOST_PAUSE_S)
             else:
                 self._problem, pause_s = "", EVERY_S
