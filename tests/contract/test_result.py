@@ -95,6 +95,14 @@ def test_an_invalid_request_is_told_as_it_came() -> None:
     )
 
 
+@pytest.mark.parametrize("value", ["\ud800", ["a", "\udfff"], {"\ud800": 1}])
+def test_half_a_character_is_told_as_it_was_written(value: Any) -> None:
+    """JSON may escape it; no receiver can be relied on to take it (RFC 8259, section 8.2)."""
+    metadata = Result("clip", value, value, value, Status.INVALID_REQUEST, "00", reason="no").metadata()
+    assert metadata["cameraId"] == json.dumps(value)
+    json.dumps(metadata, ensure_ascii=False).encode()
+
+
 @pytest.mark.parametrize(
     ("value", "beginning"),
     [("x" * 900_000, '"xxx'), ([0] * 1000, "[0, 0"), ({"a": "é" * 500}, '{"a": '), (10**400, "1000")],

@@ -121,6 +121,12 @@ class Result:
 
 
 def _told(value: Any) -> Any:
-    """``value``, or the beginning of it as JSON where it is long."""
+    """``value``, or the beginning of it as JSON where it is long or half a character (RFC 8259, 8.2)."""
     text = json.dumps(value)
-    return value if len(text) <= _LONGEST_TOLD else shorten(text, _LONGEST_TOLD)
+    if len(text) > _LONGEST_TOLD:
+        return shorten(text, _LONGEST_TOLD)
+    try:
+        json.dumps(value, ensure_ascii=False).encode()
+    except UnicodeEncodeError:
+        return text
+    return value
