@@ -19,7 +19,7 @@ from clipline.camera_service.catalog import Camera, Catalog, StoredRecording
 from clipline.camera_service.fields import MOST_BODY_BYTES
 from clipline.contract.errors import ConfigurationError
 from clipline.contract.interval import Interval
-from clipline.entrypoints.server import serve_in_thread
+from clipline.entrypoints.server import listen, serve_in_thread
 
 FIXTURES = Path(__file__).parent.parent / "contract" / "fixtures"
 START_MS = 1_537_113_617_000  # 2018-09-16T16:00:17.000Z
@@ -255,6 +255,14 @@ def test_the_server_stops_and_frees_its_port(catalog: Catalog) -> None:
                 pass
     with pytest.raises(ConnectionRefusedError):
         socket.create_connection(("127.0.0.1", address.port or 0), timeout=5)
+
+
+def test_no_answer_waits_for_its_last_segment() -> None:
+    """Linux acknowledges late; a sender that waits for it is 40 ms late with each body."""
+    with listen("127.0.0.1", 0) as listener, socket.create_connection(listener.getsockname()):
+        accepted, _ = listener.accept()
+        with accepted:
+            assert accepted.getsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY)
 
 
 def test_answers_are_neither_kept_nor_taken_for_something_else(ask: Client, catalog: Catalog) -> None:

@@ -30,13 +30,18 @@ _STOP_S = 5
 def listen(host: str, port: int) -> socket.socket:
     """A socket that listens there; port 0 takes a free one. Raises ConfigurationError where none can."""
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    both = host == "::" and socket.has_dualstack_ipv6()  # any address is any of IPv4 as well
     try:
-        return socket.create_server((host, port), family=family)
+        listener = socket.create_server((host, port), family=family, dualstack_ipv6=both)
     except OSError as error:
         raise ConfigurationError(
             f"can't listen on {host} port {port}: {error.strerror or error}",
             hint="choose another port or address",
         ) from error
+    # What is accepted has it from here: asyncio sets it where a socket names its protocol, which this one
+    # does not, and without it each answer on a connection that is kept waits 40 ms for the body's segment.
+    listener.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+    return listener
 
 
 def url_of(host: str, listener: socket.socket) -> str:
