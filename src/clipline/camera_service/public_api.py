@@ -2,18 +2,20 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any
 
-from fastapi import APIRouter, Depends, FastAPI, Query, Response
+from fastapi import APIRouter, Depends, FastAPI, Query, Request, Response
 from fastapi.responses import FileResponse
 from pydantic import BaseModel
 from starlette.exceptions import HTTPException
-from starlette.staticfiles import StaticFiles
 
 from clipline.camera_service.access import with_cookie
 from clipline.camera_service.clip_api import Objects
+from clipline.camera_service.clip_desk import thumbnail_key
 from clipline.camera_service.clip_documents import ClipDocuments
 from clipline.camera_service.clip_records import ClipRecord
 from clipline.camera_service.fields import body_of, capped_body, read_body
@@ -21,6 +23,12 @@ from clipline.camera_service.sharing import Shared, Sharing
 from clipline.contract.errors import NotFound
 
 PAGE = Path(__file__).parent / "page"
+_PAGES = {
+    "/": "index.html", "/login": "login.html", "/share/{token}": "share.html", "/favicon.ico": "favicon.svg",
+}  # fmt: skip
+_MEDIA_TYPES = {
+    ".html": "text/html", ".js": "text/javascript", ".css": "text/css", ".svg": "image/svg+xml",
+}  # fmt: skip
 _REVALIDATED = {"Cache-Control": "no-cache"}
 _EXPIRED = "this link has expired, or its clip was deleted"
 
@@ -31,33 +39,44 @@ class TokenBody(BaseModel):
     token: str
 
 
-class _Assets(StaticFiles):
-    """Kept by browsers, but asked for again: after an upgrade nothing old is shown."""
+@dataclass(frozen=True)
+class _Asset:
+    """A file of the page, in memory: two dozen are asked for at once, and each open file costs a thread.
 
-    def file_response(self, *arguments: Any, **named: Any) -> Response:
-        response = super().file_response(*arguments, **named)
-        response.headers.update(_REVALIDATED)
-        return response
+    Browsers keep it, but ask again: after an upgrade nothing old is shown.
+    """
+
+    body: bytes
+    media_type: str
+    etag: str
+
+    @classmethod
+    def read(cls, path: Path) -> _Asset:
+        body = path.read_bytes()
+        return cls(body, _MEDIA_TYPES[path.suffix], f'"{hashlib.sha256(body).hexdigest()[:16]}"')
+
+    def answer(self, request: Request) -> Response:
+        headers = {**_REVALIDATED, "ETag": self.etag}
+        if request.headers.get("If-None-Match") == self.etag:
+            return Response(status_code=304, headers=headers)
+        return Response(self.body, media_type=self.media_type, headers=headers)
 
 
 def add_page(app: FastAPI, allows: Callable[[str], bool]) -> None:
     """``allows`` tells whether a token is the right one."""
 
-    def page(name: str) -> Callable[[], Response]:
-        return lambda: FileResponse(PAGE / name, headers=_REVALIDATED, media_type="text/html")
+    assets = {path.name: _Asset.read(path) for path in PAGE.iterdir() if path.suffix in _MEDIA_TYPES}
 
-    app.add_api_route("/", page("index.html"), include_in_schema=False, response_class=FileResponse)
-    app.add_api_route("/login", page("login.html"), include_in_schema=False, response_class=FileResponse)
-    app.add_api_route(
-        "/share/{token}", page("share.html"), include_in_schema=False, response_class=FileResponse
-    )
-    app.add_api_route(
-        "/favicon.ico",
-        lambda: FileResponse(PAGE / "favicon.svg", headers=_REVALIDATED, media_type="image/svg+xml"),
-        include_in_schema=False,
-        response_class=FileResponse,
-    )
-    app.mount("/page", _Assets(directory=PAGE))
+    def route(path: str, name: str) -> None:
+        async def asset(request: Request) -> Response:
+            return assets[name].answer(request)
+
+        app.add_api_route(path, asset, include_in_schema=False, response_class=Response)
+
+    for path, name in _PAGES.items():
+        route(path, name)
+    for name in assets:
+        route(f"/page/{name}", name)
 
     @app.post("/login", status_code=204, openapi_extra=body_of(TokenBody), tags=["access"])
     def login(body: Annotated[bytes, Depends(capped_body)]) -> Response:
@@ -103,9 +122,8 @@ def share_routes(
     def thumbnail(token: str, size: Annotated[int, Query(ge=1, le=8192)]) -> Response:
         """One of its thumbnails."""
         _, record, _ = opened(token)
-        found = record.metadata.get("thumbnail", {})
-        if size not in found.get("sizes", []):
+        if size not in record.metadata["thumbnail"]["sizes"]:
             raise HTTPException(404, f"there is no thumbnail of {size} pixels")
-        return FileResponse(objects.path(found["key"].lstrip("/").replace("{size}", str(size))))
+        return FileResponse(objects.path(thumbnail_key(record.metadata, size)))
 
     return routes

@@ -9,6 +9,7 @@ export class Cameras {
   constructor(onChoose) {
     this.onChoose = onChoose;
     this.list = [];
+    this.loaded = false;
     this.current = null;
     this.select = byId("camera");
     this.select.addEventListener("change", () => this.choose(this.select.value));
@@ -23,6 +24,7 @@ export class Cameras {
   /** @param {?string} preferred the camera to choose, if it is there */
   async load(preferred = null) {
     this.list = await api.cameras();
+    this.loaded = true;
     this.select.replaceChildren(...this.list.map((camera) => el("option", { value: camera._id }, camera.title)));
     this.select.disabled = byId("rename-camera").disabled = this.list.length === 0;
     const there = (id) => this.list.some((camera) => camera._id === id);

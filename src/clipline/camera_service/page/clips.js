@@ -12,6 +12,7 @@ export class ClipList {
     this.onChange = onChange;
     this.list = byId("clips");
     this.clips = new Map();
+    this.since = new Map(); // what was told of clips since the list was asked for, null: gone
     this.next = null;
     this.current = null;
     this.asked = 0;
@@ -41,11 +42,16 @@ export class ClipList {
 
   async load(before) {
     const asked = ++this.asked;
+    this.since.clear();
     try {
       const told = await api.clips({ ...this.filters, limit: PAGE, before });
       if (asked !== this.asked) return;
       if (!before) this.clips.clear();
       for (const clip of told.clips) this.clips.set(clip.clipId, clip);
+      for (const [clipId, clip] of this.since) {
+        if (clip === null) this.clips.delete(clipId);
+        else if (this.clips.has(clipId) || this.matches(clip)) this.clips.set(clipId, clip);
+      }
       this.next = told.next;
       this.render();
     } catch (error) {
@@ -55,11 +61,13 @@ export class ClipList {
 
   /** One clip changed, or is new. */
   put(clip) {
+    this.since.set(clip.clipId, clip);
     if (this.clips.has(clip.clipId) || this.matches(clip)) this.clips.set(clip.clipId, clip);
     this.render();
   }
 
   remove(clipId) {
+    this.since.set(clipId, null);
     this.clips.delete(clipId);
     this.render();
   }

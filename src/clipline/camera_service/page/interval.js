@@ -15,7 +15,7 @@ export class IntervalForm {
   constructor(form, { cursor, camera, limits, onChange, onRequested, onEdge }) {
     Object.assign(this, { form, cursor, camera, limits, onChange, onRequested });
     this.selection = null;
-    this.told = null;
+    this.sending = false;
     this.start = this.field("start", "From", "Start", onEdge);
     this.end = this.field("end", "Up to", "End", onEdge);
     this.length = el("output", { class: "length", "aria-label": "Length" });
@@ -94,11 +94,10 @@ export class IntervalForm {
 
   judge() {
     const { selection } = this;
-    this.told = null;
     this.notes.replaceChildren();
     this.also.hidden = !selection;
     this.length.textContent = selection ? duration(selection.end - selection.start) : "";
-    this.button.disabled = !this.camera() || this.tooLong;
+    this.button.disabled = !this.camera() || this.tooLong || this.sending;
     if (this.tooLong) this.note(`A clip may last ${duration(this.limits().clipLengthInMs)}: choose less.`, true);
     else if (selection) this.look();
   }
@@ -115,14 +114,14 @@ export class IntervalForm {
   async lookAtCoverage() {
     const { selection } = this;
     const camera = this.camera();
-    if (!selection || !camera || this.tooLong) return;
+    if (!selection || !camera || this.tooLong || this.sending) return;
     const told = await api.timeline(camera, selection.start, selection.end).catch(() => null);
     if (!told || this.selection !== selection || this.camera() !== camera) return;
     this.notes.replaceChildren();
     const { start, end } = selection;
     const last = told.lastTimestampInMs;
     const coming = told.growing ? Math.max(told.growing.startTimestampInMs, last ?? 0) : last;
-    const gaps = gapsOf(told.spans, start, end).filter(([from, to]) => to - from > 1000);
+    const gaps = gapsOf(told.spans, start, end).filter(([from, to]) => to - from > this.limits().gapToleranceInMs);
     const missing = gaps.filter(([from]) => last !== null && from < coming && from < last);
     const later = gaps.filter((gap) => !missing.includes(gap));
     if (missing.length) {
@@ -148,14 +147,14 @@ export class IntervalForm {
       return;
     }
     if (this.button.disabled) return;
-    this.button.disabled = true;
+    this.sending = this.button.disabled = true;
     try {
       this.onRequested(await api.requestClip(this.camera(), this.selection.start, this.selection.end));
     } catch (error) {
       this.notes.replaceChildren();
       this.note(error.message, true);
     } finally {
-      this.button.disabled = false;
+      this.sending = this.button.disabled = false;
     }
   }
 

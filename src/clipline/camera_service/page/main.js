@@ -17,6 +17,7 @@ import { Viewer } from "./viewer.js";
 const SHORT_MS = 6 * 3_600_000;
 const stage = byId("stage");
 let status = null;
+let wanted = null; // the clip that is open, or will be when its answer is there
 
 const spans = new Spans(() => {
   timeline.redraw();
@@ -41,7 +42,7 @@ const timeline = new Timeline(byId("timeline"), spans, {
 const form = new IntervalForm(byId("interval"), {
   cursor: () => timeline.cursor,
   camera: () => cameras.current,
-  limits: () => status?.limits ?? { clipLengthInMs: 300_000, retryInMs: 900_000, gapPolicy: "fail" },
+  limits: () => status?.limits ?? { clipLengthInMs: 300_000, retryInMs: 900_000, gapPolicy: "fail", gapToleranceInMs: 1000 },
   onChange(selection) {
     timeline.select(selection);
     if (selection && (selection.start < timeline.from || selection.end > timeline.to)) {
@@ -51,6 +52,7 @@ const form = new IntervalForm(byId("interval"), {
   },
   onRequested(clip) {
     clips.put(clip);
+    wanted = clip.clipId;
     location.hash = `clip=${encodeURIComponent(clip.clipId)}`;
     announce("The clip was requested.");
   },
@@ -63,7 +65,7 @@ const clipView = new ClipView(stage, byId("player"), byId("clip-details"), {
   },
   onGone(clipId) {
     clips.remove(clipId);
-    leaveClip();
+    if (clipId === wanted) leaveClip();
   },
 });
 const clips = new ClipList({
@@ -111,24 +113,28 @@ function showNoCamera() {
 }
 
 function leaveClip() {
+  wanted = null;
   if (!clipView.clip) return;
   clipView.close();
   viewer.open();
   clips.setCurrent(null);
   viewer.show(timeline.cursor);
-  remember(true);
+  writeAddress(true);
 }
 
-/** Keep the address, so that reloading comes back here. */
-const remember = debounced((push = false) => {
-  if (clipView.clip || !cameras.current) return;
+/** Reloading comes back here. */
+function writeAddress(push = false) {
+  if (wanted || !cameras.current) return;
   const hash = `#camera=${encodeURIComponent(cameras.current)}&at=${timeline.cursor}`;
   history[push ? "pushState" : "replaceState"](null, "", hash);
-}, 200);
+}
+const remember = debounced(writeAddress, 200);
 
 async function openClip(clipId) {
+  wanted = clipId;
   try {
     const clip = await api.clip(clipId);
+    if (wanted !== clipId) return;
     if (clip.cameraId !== cameras.current && cameras.list.some((camera) => camera._id === clip.cameraId)) cameras.choose(clip.cameraId);
     clipView.show(clip);
     clips.setCurrent(clipId);
@@ -138,7 +144,7 @@ async function openClip(clipId) {
     timeline.redraw();
   } catch (error) {
     failed(error);
-    leaveClip();
+    if (wanted === clipId) leaveClip();
   }
 }
 
@@ -167,7 +173,7 @@ function onClip(clip) {
 function onStatus(next) {
   status = next;
   showStatus(next);
-  if (!cameras.camera) showNoCamera();
+  if (cameras.loaded && !cameras.camera) showNoCamera();
 }
 
 const loadCameras = debounced(async () => {
@@ -181,25 +187,30 @@ const handlers = {
   clip: onClip,
   gone({ clipId }) {
     clips.remove(clipId);
-    if (clipId === clipView.clipId) leaveClip();
+    if (clipId === wanted) leaveClip();
   },
   recordings({ cameraId }) {
-    if (cameraId === cameras.current) spans.want(timeline.from, timeline.to, { again: true }).catch(failed);
-    form.judge();
+    if (cameraId !== cameras.current) return;
+    spans.want(timeline.from, timeline.to, { again: true }).catch(failed);
+    form.look();
   },
+  elsewhere: refresh,
   cameras: loadCameras,
   status: onStatus,
 };
 
 function onConnection(there, again) {
   byId("connection").textContent = there ? "" : "Connection lost, trying again ...";
-  if (there && again) {
-    api.status().then(onStatus).catch(failed);
-    loadCameras();
-    clips.reload();
-    spans.want(timeline.from, timeline.to, { again: true }).catch(failed);
-    if (clipView.clip) openClip(clipView.clipId);
-  }
+  if (there && again) refresh();
+}
+
+/** Everything may have changed. */
+function refresh() {
+  api.status().then(onStatus).catch(failed);
+  loadCameras();
+  clips.reload();
+  spans.want(timeline.from, timeline.to, { again: true }).catch(failed);
+  if (wanted) openClip(wanted);
 }
 
 function bindControls() {
@@ -261,17 +272,16 @@ async function start() {
   onZone(showZone);
   showZone();
   form.write();
+  await listen(handlers, onConnection); // first, so that nothing changes unheard
   try {
-    onStatus(await api.status());
-    await cameras.load(new URLSearchParams(location.hash.slice(1)).get("camera"));
+    const preferred = new URLSearchParams(location.hash.slice(1)).get("camera");
+    await Promise.all([api.status().then(onStatus), cameras.load(preferred), clips.reload()]);
     if (!cameras.camera) showNoCamera();
     clips.setCameras(cameras.list);
-    await clips.reload();
   } catch (error) {
     viewer.say("Clipline does not answer as it should", error.message);
   }
   if (location.hash) follow();
-  listen(handlers, onConnection);
   setInterval(() => timeline.redraw(), 10_000);
   document.documentElement.dataset.ready = "true";
 }

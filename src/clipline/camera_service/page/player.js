@@ -10,6 +10,7 @@ export class Player {
   constructor(stage, clip, onShown) {
     this.clip = clip;
     this.onShown = onShown;
+    this.closed = false;
     this.frames = null;
     this.number = 0;
     this.video = el("video", {
@@ -56,7 +57,7 @@ export class Player {
     }
     const told = (_, { mediaTime }) => {
       this.moved(mediaTime);
-      if (this.video.isConnected) this.video.requestVideoFrameCallback(told);
+      if (!this.closed) this.video.requestVideoFrameCallback(told);
     };
     this.video.requestVideoFrameCallback(told);
   }
@@ -103,7 +104,7 @@ export class Player {
   }
 
   moved(seconds) {
-    if (!this.frames) return;
+    if (!this.frames || this.closed) return;
     const { pts, timescale } = this.frames;
     const at = Math.round(seconds * timescale);
     let low = 0;
@@ -144,6 +145,7 @@ export class Player {
   }
 
   close() {
+    this.closed = true;
     this.video.pause();
     this.video.removeAttribute("src");
     this.video.load();

@@ -1,6 +1,9 @@
 /** When a camera recorded: what of the timeline is known, fetched as it is looked at. */
 import * as api from "./api.js";
 
+const DAY_MS = 86_400_000;
+const LONGEST_MS = 399 * DAY_MS; // what the server tells at a time
+
 export class Spans {
   /** @param {function()} onChange called when more is known */
   constructor(onChange) {
@@ -20,8 +23,8 @@ export class Spans {
   /** Make sure that [from, to) is known, with as much on either side. */
   async want(from, to, { again = false } = {}) {
     if (!this.cameraId || (!again && from >= this.from && to <= this.to)) return;
-    const width = Math.min(to - from, 120 * 86_400_000);
-    const asked = { cameraId: this.cameraId, from: Math.max(0, from - width), to: to + width };
+    const margin = Math.max(0, Math.min(to - from, 120 * DAY_MS, (LONGEST_MS - (to - from)) / 2));
+    const asked = { cameraId: this.cameraId, from: Math.max(0, from - margin), to: to + margin };
     if (!again && this.asked && from >= this.asked.from && to <= this.asked.to) return;
     this.asked = asked;
     try {

@@ -3,7 +3,7 @@ import { clock, day, duration, full, other } from "./time.js";
 import { draw } from "./timeline_drawing.js";
 
 const LEAST_MS = 400;
-const MOST_MS = 400 * 86_400_000;
+const MOST_MS = 390 * 86_400_000;
 const GRIP_PX = 9;
 const FRAME_MS = 40;
 

@@ -17,6 +17,7 @@ export class Viewer {
     this.cameraId = null;
     this.wanted = null;
     this.busy = false;
+    this.turn = 0; // pictures that were asked for in an earlier one are not shown
     this.shown = null;
     this.url = null;
     this.rest = 0;
@@ -30,6 +31,7 @@ export class Viewer {
 
   setCamera(cameraId, title) {
     this.cameraId = cameraId;
+    this.turn += 1;
     this.title = title;
     this.wanted = this.shown = null;
     this.image.hidden = this.readout.hidden = true;
@@ -47,6 +49,7 @@ export class Viewer {
     if (!this.cameraId) return;
     if (!this.spans.at(ms)) {
       this.wanted = null;
+      this.turn += 1;
       if (this.spans.knows(ms)) this.sayNothing(ms);
       return;
     }
@@ -74,26 +77,26 @@ export class Viewer {
     const wanted = this.wanted;
     this.wanted = null;
     this.busy = true;
+    const { turn, cameraId } = this;
     try {
-      const cameraId = this.cameraId;
       const width = wanted.exact ? Math.min(MOST_WIDTH, Math.round(this.stage.clientWidth * (devicePixelRatio || 1))) : SCRUB_WIDTH;
       const picture = await api.frame(cameraId, wanted.ms, width, wanted.exact);
-      if (cameraId === this.cameraId) await this.put(picture, wanted);
+      if (turn === this.turn) await this.put(picture, wanted, turn);
     } catch (error) {
-      if (error.status !== 429 && error.status !== 503 && !this.wanted) this.say("There is no picture to show", error.message);
+      if (turn === this.turn && error.status !== 429 && error.status !== 503 && !this.wanted) this.say("There is no picture to show", error.message);
     } finally {
       this.busy = false;
       if (this.wanted) this.fetch();
     }
   }
 
-  async put(picture, wanted) {
+  async put(picture, wanted, turn) {
     const before = this.url;
     this.url = URL.createObjectURL(picture.blob);
     this.image.src = this.url;
     await this.image.decode().catch(() => {});
     if (before) URL.revokeObjectURL(before);
-    if (this.wanted === null && !this.spans.at(wanted.ms)) return;
+    if (turn !== this.turn) return;
     this.say(null);
     this.shown = picture.shownMs;
     this.image.alt = `${this.title} at ${full(picture.shownMs)}`;
