@@ -43,6 +43,7 @@ class Database:
         self.target = f"{what} {path}"
         # One connection under a lock: a query takes less than a millisecond, a commit the disk's fsync.
         self._lock = threading.Lock()
+        self._version: int | None = None
         with self._reported("open"):
             self._db = sqlite3.connect(path, timeout=_BUSY_S, isolation_level=None, check_same_thread=False)
         try:
@@ -54,6 +55,13 @@ class Database:
         except BaseException:
             self._db.close()
             raise
+
+    def changed_elsewhere(self) -> bool:
+        """Whether another process has changed the file since this was asked last."""
+        with self.read("look at") as db:
+            (version,) = db.execute("PRAGMA data_version").fetchone()
+        before, self._version = self._version, int(version)
+        return before not in (None, self._version)
 
     def close(self) -> None:
         """Nothing works afterwards."""

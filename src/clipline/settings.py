@@ -282,6 +282,7 @@ def serve_settings(
         "CAM_SERVICES_TOKEN": token,
         "CLIP_URL": f"{url}/clips",
         "S3_BUCKET_ORIGIN": recordings,
+        "RECORDINGS_URL": "",
         "RECORDING_KEY": "{key}",
         "SQS_TIMEOUT": "10",  # a retry costs two calls on this machine
         "THUMBNAIL_SIZES": "320 640 1280",

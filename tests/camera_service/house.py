@@ -114,9 +114,17 @@ def house(footage: Path, tmp_path: Path) -> Iterator[House]:
         progress = stack.enter_context(Progress(catalog.clips, tell))
         parts = Parts(
             catalog,
-            ClipDesk(catalog, services, names, longest_ms=300_000, now_ms=now_ms, on_change=tell),
+            ClipDesk(
+                catalog,
+                services,
+                names,
+                longest_ms=300_000,
+                thumbnail_sizes=(160, 320),
+                now_ms=now_ms,
+                on_change=tell,
+            ),
             documents,
-            Objects(catalog.clips, services.destination, names),
+            Objects(catalog.clips, services.destination),
             Frames(catalog, services.origin, stack.enter_context(frame_drawer(wired, 1))),
             Sharing(b"key"),
             changes,

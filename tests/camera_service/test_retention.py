@@ -7,7 +7,8 @@ from pathlib import Path
 import pytest
 from camera_service.house import RECORDING_MS, START_MS, House
 
-from clipline.camera_service.retention import Retention, parse_age, parse_space
+from clipline.camera_service.retention import Originals, Retention, parse_age, parse_space
+from clipline.contract.errors import Unavailable
 
 
 def test_clips_go_by_age_and_by_space(house: House) -> None:
@@ -23,7 +24,12 @@ def test_clips_go_by_age_and_by_space(house: House) -> None:
     plan = Retention(clips_bytes=sum(sizes[1:])).plan(catalog, now)
     assert [clip.clip_id for clip in plan.clips] == ids[:1]
     assert len(catalog.clips.stored()) == 3  # a plan removes nothing
-    plan.carry_out(catalog, house.parts.desk, house.parts.objects._store, lambda *_: pytest.fail("an error"))
+    plan.carry_out(
+        catalog,
+        house.parts.desk,
+        Originals("file:/", house.parts.objects._store),
+        lambda *_: pytest.fail("an error"),
+    )
     assert [clip.clip_id for clip in catalog.clips.stored()] == ids[1:]
     assert house.state(pending)["status"] == "CLIP_PENDING"
 
@@ -35,6 +41,46 @@ def test_recordings_go_oldest_first(house: House, tmp_path: Path) -> None:
     end_ms = START_MS + 2 * RECORDING_MS
     assert len(Retention(recordings_ms=1000).plan(catalog, end_ms + 1000).recordings) == 2
     assert not Retention(recordings_ms=1000).plan(catalog, START_MS + 4999).recordings
+
+
+def test_what_changed_after_the_plan_stays(house: House) -> None:
+    for clip_id in ("again", "old"):
+        house.ask(clipId=clip_id)
+        assert house("POST", f"/cameras/clips/{clip_id}/cancel").status == 200
+    catalog = house.parts.catalog
+    plan = Retention(clips_ms=0).plan(catalog, house.parts.now_ms() + 1000)
+    assert len(plan.clips) == 2
+    assert house("POST", "/cameras/clips/again/retry").status == 202
+    failed: list[str] = []
+    originals = Originals("file:/", house.parts.objects._store)
+    gone = plan.carry_out(catalog, house.parts.desk, originals, lambda what, _: failed.append(what))
+    assert ([clip.clip_id for clip in gone.clips], failed) == (["old"], ["clip again"])
+    house.work()
+    assert house.state("again")["status"] == "CLIP_AVAILABLE"
+
+
+def test_recordings_of_another_folder_are_not_taken_to_be_deleted(house: House, tmp_path: Path) -> None:
+    catalog, store = house.parts.catalog, house.parts.objects._store
+    plan = Retention(recordings_bytes=0).plan(catalog, START_MS)
+    assert len(plan.recordings) == 2
+    elsewhere = tmp_path / "elsewhere"
+    elsewhere.mkdir()
+    with pytest.raises(Unavailable, match=r"none of 2 is in .*elsewhere"):
+        plan.carry_out(catalog, house.parts.desk, Originals(f"file:{elsewhere}", store), pytest.fail)
+    assert catalog.counts()["recordings"] == 2
+    assert not list(elsewhere.iterdir())
+
+    (elsewhere / "00").mkdir()
+    (elsewhere / "00" / "pier.mp4").touch()
+    gone = plan.carry_out(catalog, house.parts.desk, Originals(f"file:{elsewhere}", store), pytest.fail)
+    assert len(gone.recordings) == 2  # one of them was not there any more
+    assert not catalog.counts()["recordings"]
+    assert [path.name for path in elsewhere.rglob("*")] == ["00"]
+
+
+def test_a_plan_of_the_oldest_few(house: House) -> None:
+    plan = Retention(recordings_bytes=0).plan(house.parts.catalog, START_MS, most=1)
+    assert [one.key for one in plan.recordings] == ["00/pier.mp4"]
 
 
 @pytest.mark.parametrize(("text", "ms"), [("12h", 43_200_000), ("30d", 2_592_000_000), ("2w", 1_209_600_000)])

@@ -115,7 +115,7 @@ def test_what_was_noted_and_not_done_is_done_at_the_next_start(house: House) -> 
     )  # fmt: skip
     metadata = {**json.loads(body), "status": "CLIP_PENDING"}
     house.parts.catalog.clips.ask("c2", metadata, body, 1)  # likewise
-    house.parts.desk.settle()
+    house.parts.desk.settle(pytest.fail)
     assert not list(house.parts.objects._store.list("pier/"))
     house.work()
     assert house.state("c2")["status"] == "CLIP_AVAILABLE"

@@ -11,7 +11,7 @@ import pytest
 from fuzz.regressions import CASES
 
 TESTS = Path(__file__).parents[1]
-RANDOM_CASES = 300
+RANDOM_CASES = 200
 
 
 def run(*arguments: str) -> subprocess.CompletedProcess[str]:

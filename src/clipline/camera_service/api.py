@@ -208,7 +208,8 @@ def _recording(base: str, recording: StoredRecording) -> RecordingDocument:
 def _metadata(clip_id: str, body: bytes) -> dict[str, Any]:
     try:
         document = json.loads(body, parse_constant=_no_constant)
-        json.dumps(document, allow_nan=False)  # 1e400 is read as infinity, which JSON can't write
+        # 1e400 is read as infinity, which JSON can't write, and half a surrogate pair is no character.
+        json.dumps(document, allow_nan=False, ensure_ascii=False).encode()
     except (ValueError, RecursionError):
         raise HTTPException(400, "the body is not JSON") from None
     if not isinstance(document, dict):
@@ -219,7 +220,25 @@ def _metadata(clip_id: str, body: bytes) -> dict[str, Any]:
     if not isinstance(status, str) or status not in list(Status):
         expected = ", ".join(Status)
         raise HTTPException(422, f"status is {shorten(repr(status))}, expected one of {expected}")
-    return document
+    if status == Status.AVAILABLE:
+        _check_objects(clip_id, document)
+    return document | {"clipId": clip_id}
+
+
+def _check_objects(clip_id: str, document: dict[str, Any]) -> None:
+    """Raises 422 where an available clip does not say where it lies: that is looked up, and deleted."""
+    clip, thumbnail = document.get("clip"), document.get("thumbnail")
+    if not isinstance(clip, dict) or not _is_key_of(clip_id, clip.get("key")):
+        raise HTTPException(422, f"clip.key is no text that holds {clip_id}")
+    sizes = thumbnail.get("sizes") if isinstance(thumbnail, dict) else None
+    if not isinstance(sizes, list) or not all(type(size) is int and size > 0 for size in sizes):
+        raise HTTPException(422, "thumbnail.sizes is no list of whole numbers")
+    if sizes and not _is_key_of(clip_id, document["thumbnail"].get("key")):
+        raise HTTPException(422, f"thumbnail.key is no text that holds {clip_id}")
+
+
+def _is_key_of(clip_id: str, key: Any) -> bool:
+    return isinstance(key, str) and clip_id in key
 
 
 def _no_constant(name: str) -> None:

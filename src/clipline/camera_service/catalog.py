@@ -195,11 +195,16 @@ class Catalog:
             ).fetchall()
         return [path for (path,) in rows]
 
-    def oldest(self, before_ms: int = LATEST_MS) -> Sequence[StoredRecording]:
-        """Recordings of all cameras that end by ``before_ms``, those that end first first."""
+    def changed_elsewhere(self) -> bool:
+        """Whether another process has changed it since this was asked last."""
+        return self._database.changed_elsewhere()
+
+    def oldest(self, before_ms: int = LATEST_MS, most: int = -1) -> Sequence[StoredRecording]:
+        """Recordings of all cameras that end by ``before_ms``, those that end first first; -1: all."""
         with self._database.read("list the oldest recordings") as db:
             rows = db.execute(
-                f"SELECT {_COLUMNS} FROM {_JOINED} WHERE end_ms <= ? ORDER BY end_ms", (before_ms,)
+                f"SELECT {_COLUMNS} FROM {_JOINED} WHERE end_ms <= ? ORDER BY end_ms LIMIT ?",
+                (before_ms, most),
             ).fetchall()
         return [_recording(*row) for row in rows]
 

@@ -27,9 +27,10 @@ from clipline.camera_service.fields import (
 )
 from clipline.camera_service.live import Changes
 from clipline.camera_service.sharing import LONGEST_HOURS, Shared, Sharing
+from clipline.camera_service.threads import Threads
 from clipline.contract.errors import NotFound
 from clipline.contract.interval import LATEST_MS, iso
-from clipline.contract.result import ObjectNames, Status
+from clipline.contract.result import Status
 from clipline.contract.text import ID, shorten
 from clipline.media.index import read_index
 from clipline.media.ranges import LocalSource
@@ -40,6 +41,7 @@ _TYPES = {"mp4": "video/mp4", "png": "image/png", "jpg": "image/jpeg", "webp": "
 _KEPT = {"Cache-Control": "private, max-age=60"}
 """Of objects: a clip that was deleted and made again under the same id is another one."""
 _MOST_LISTED = 200
+_WITHDRAWN_AT_A_TIME = 4
 _LONGEST_TEXT = 100
 
 
@@ -61,10 +63,9 @@ class ShareBody(BaseModel):
 class Objects:
     """The files of clips in a store on this machine."""
 
-    def __init__(self, clips: ClipRecords, store: ObjectStore, names: ObjectNames) -> None:
+    def __init__(self, clips: ClipRecords, store: ObjectStore) -> None:
         self._clips = clips
         self._store = store
-        self._names = names
 
     def path(self, key: str) -> Path:
         """Raises NotFound."""
@@ -76,7 +77,7 @@ class Objects:
     def clip(self, clip_id: str) -> tuple[ClipRecord, Path]:
         """An available clip and its file. Raises NotFound."""
         record = self._clips.get(clip_id)
-        keys = object_keys(record.metadata, self._names)
+        keys = object_keys(record.metadata)
         if not keys:
             raise NotFound("read", f"clip {clip_id}", f"it is {record.status}")
         return record, self.path(keys[0])
@@ -93,6 +94,8 @@ def clip_routes(
 ) -> APIRouter:
     """All but the pipeline's own."""
     routes = APIRouter(tags=["clips"])
+    # A clip that is withdrawn is PUT to this very service, which takes a thread as well.
+    withdrawals = Threads(_WITHDRAWN_AT_A_TIME)
 
     def answer(record: ClipRecord, status: int = 200) -> Response:
         return JSONResponse(documents.document(record), status)
@@ -144,10 +147,10 @@ def clip_routes(
         return answer(clips.get(clipId))
 
     @routes.post("/cameras/clips/{clipId}/cancel")
-    def cancel(clipId: str) -> Response:
+    async def cancel(clipId: str) -> Response:
         """Give up a clip that is pending."""
         check_clip_id(clipId)
-        return answer(desk.cancel(clipId))
+        return answer(await withdrawals.run(lambda: desk.cancel(clipId)))
 
     @routes.post("/cameras/clips/{clipId}/retry", status_code=202)
     def retry(clipId: str) -> Response:
@@ -156,10 +159,10 @@ def clip_routes(
         return answer(desk.retry(clipId), 202)
 
     @routes.delete("/cameras/clips/{clipId}", status_code=204)
-    def delete(clipId: str) -> None:
+    async def delete(clipId: str) -> None:
         """Remove a clip and its thumbnails."""
         check_clip_id(clipId)
-        desk.delete(clipId)
+        await withdrawals.run(lambda: desk.delete(clipId))
         changes.publish("gone", clipId, {"clipId": clipId})
 
     @routes.post("/cameras/clips/{clipId}/share", openapi_extra=body_of(ShareBody))
@@ -205,7 +208,10 @@ def event_routes(changes: Changes) -> APIRouter:
     """What changes, while it changes."""
     routes = APIRouter(tags=["status"])
 
-    @routes.get("/events", response_class=EventSourceResponse)
+    def room() -> None:
+        changes.check()  # before the answer begins, which can't be an error any more
+
+    @routes.get("/events", response_class=EventSourceResponse, dependencies=[Depends(room)])
     async def events() -> AsyncIterator[ServerSentEvent]:
         """Server-sent events: `clip`, `gone`, `recordings`, `cameras` and `status`, each with JSON."""
         async for event, document in changes.subscribe():

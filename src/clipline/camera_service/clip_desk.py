@@ -15,10 +15,18 @@ from typing import Any
 
 from clipline.camera_service.catalog import Catalog
 from clipline.camera_service.clip_records import ClipRecord
-from clipline.contract.errors import Conflict, InvalidRequest, NotFound, Refused
+from clipline.contract.errors import (
+    CliplineError,
+    Conflict,
+    InvalidRequest,
+    NotFound,
+    Refused,
+    UnreadableRequest,
+)
 from clipline.contract.interval import Interval, iso
-from clipline.contract.request import ClipRequest, parse_request
+from clipline.contract.request import parse_request
 from clipline.contract.result import ObjectNames, Result, Status
+from clipline.contract.text import ID
 from clipline.pipeline.ports import Services
 from clipline.pipeline.withdraw import cancel, forget
 
@@ -37,6 +45,7 @@ class ClipDesk:
         names: ObjectNames,
         *,
         longest_ms: int,
+        thumbnail_sizes: Sequence[int],
         now_ms: Callable[[], int],
         on_change: Callable[[ClipRecord], None] = lambda _: None,
     ) -> None:
@@ -45,6 +54,7 @@ class ClipDesk:
         self._services = services
         self._names = names
         self._longest_ms = longest_ms
+        self._thumbnail_sizes = thumbnail_sizes
         self._now_ms = now_ms
         self._on_change = on_change
 
@@ -68,12 +78,13 @@ class ClipDesk:
             start = datetime.fromtimestamp(interval.start_ms // 1000, UTC)
             clip_id = f"{start:%Y%m%dT%H%M%S}-{secrets.token_hex(4)}"
         with suppress(NotFound):
-            before = self._catalog.clips.get(clip_id)
+            # A deleted one as well: its message may still come, and an id stands for one request for ever.
+            before = self._catalog.clips.even_deleted(clip_id)
             asked = before.metadata
             same = (asked.get("cameraId"), asked.get("startTimestampInMs"), asked.get("endTimestampInMs"))
             if same != (camera_id, interval.start_ms, interval.end_ms):
                 raise Conflict("ask for", f"clip {clip_id}", "the id is in use for another clip")
-            if before.status in (Status.AVAILABLE, Status.PENDING):
+            if before.status in (Status.AVAILABLE, Status.PENDING) and not before.deleted:
                 return before
         return self._send(message_body(clip_id, camera_id, interval))
 
@@ -82,39 +93,55 @@ class ClipDesk:
         record = self._catalog.clips.get(clip_id)
         if record.status in (Status.AVAILABLE, Status.PENDING):
             raise Conflict("retry", f"clip {clip_id}", f"it is {record.status}")
-        return self._send(self._body(record))
+        return self._send(self._asked(record))
 
     def cancel(self, clip_id: str) -> ClipRecord:
         """Give up a clip that is not there yet. Raises Conflict where it is too late for that."""
         record = self._catalog.clips.get(clip_id)
         if record.status != Status.PENDING:
             raise Conflict("cancel", f"clip {clip_id}", f"it is {record.status} already")
-        cancel(self._services, self._body(record), self._now_ms())
+        cancel(self._services, self._asked(record), self._now_ms())
+        self._catalog.clips.withdrawn(clip_id)
         return self._changed(clip_id)
 
     def delete(self, clip_id: str) -> None:
         """Remove the clip's objects and its record; one that is not there yet is cancelled first."""
         record = self._catalog.clips.get(clip_id)
-        if record.status == Status.PENDING:
-            record = self.cancel(clip_id)
+        if record.status == Status.PENDING and _body(record) is not None:
+            self.cancel(clip_id)
         self._delete(self._catalog.clips.delete(clip_id))
+
+    def expire(self, record: ClipRecord) -> None:
+        """Delete a clip if it still is as ``record`` says. Raises Conflict where it was asked for again."""
+        if self._catalog.clips.get(record.clip_id).updated_ms != record.updated_ms:
+            raise Conflict("delete", f"clip {record.clip_id}", "it has changed meanwhile")
+        self._delete(self._catalog.clips.delete(record.clip_id))
 
     def measure(self, record: ClipRecord) -> ClipRecord:
         """Note how large a new clip is, with its thumbnails; one that is none stays as it is."""
         if record.status != Status.AVAILABLE or record.size_bytes is not None or record.deleted:
             return record
         size_bytes = 0
-        for key in object_keys(record.metadata, self._names):
-            with suppress(NotFound):
+        for key in object_keys(record.metadata):
+            with suppress(NotFound, Refused):
                 size_bytes += self._services.destination.head(key).size_bytes
         return self._catalog.clips.measured(record.clip_id, size_bytes)
 
-    def settle(self) -> None:
-        """Do what was noted and not done: requests that are not on the queue, half deleted clips."""
+    def settle(self, on_problem: Callable[[str], None]) -> None:
+        """Do what was noted and not done: requests that are not on the queue, half deleted clips.
+
+        ``on_problem`` is told what still can't be done; it stays noted.
+        """
         for clip_id, body in self._catalog.clips.unsent():
-            self._put_on_queue(clip_id, body)
+            try:
+                self._put_on_queue(clip_id, body)
+            except CliplineError as error:
+                on_problem(f"clip {clip_id} could not be put on the queue: {error}")
         for record in self._catalog.clips.half_deleted():
-            self._delete(record)
+            try:
+                self._delete(record)
+            except CliplineError as error:
+                on_problem(f"clip {record.clip_id} could not be deleted: {error}")
 
     def _send(self, body: str) -> ClipRecord:
         request = parse_request(body)
@@ -132,8 +159,10 @@ class ClipDesk:
         self._catalog.clips.sent(clip_id, body)
 
     def _delete(self, record: ClipRecord) -> None:
-        forget(self._services, self._body(record), self._now_ms())
-        for key in object_keys(record.metadata, self._names):
+        body = _body(record)
+        if body is not None:  # else there is no message that could bring it back
+            forget(self._services, body, self._now_ms())
+        for key in {*object_keys(record.metadata), *self._keys_of_today(record)}:
             self._services.destination.delete(key)
         self._catalog.clips.deleted(record.clip_id)
 
@@ -142,16 +171,32 @@ class ClipDesk:
         self._on_change(record)
         return record
 
-    def _body(self, record: ClipRecord) -> str:
+    def _asked(self, record: ClipRecord) -> str:
         """The message that asks for what its metadata says. Raises Refused where that is no request."""
-        told = record.metadata
-        keys = ("clipId", "cameraId", "startTimestampInMs", "endTimestampInMs")
-        body = json.dumps({key: told.get(key) for key in keys} | {"retryTimestamps": []})
-        try:
-            request: ClipRequest = parse_request(body)
-        except InvalidRequest as error:
-            raise Refused("ask for", f"clip {record.clip_id}", str(error)) from None
-        return message_body(request.clip_id, request.camera_id, request.interval)
+        body = _body(record)
+        if body is None:
+            raise Refused("ask for", f"clip {record.clip_id}", "its record names no camera and interval")
+        return body
+
+    def _keys_of_today(self, record: ClipRecord) -> Sequence[str]:
+        """Where a clip is stored by the settings: one that was cancelled may have been stored before."""
+        camera_id = record.metadata.get("cameraId")
+        if not isinstance(camera_id, str) or not ID.fullmatch(camera_id):
+            return []
+        names, clip_id = self._names, record.clip_id
+        thumbnails = [names.thumbnail(camera_id, clip_id, size) for size in self._thumbnail_sizes]
+        return [names.clip(camera_id, clip_id), *thumbnails]
+
+
+def _body(record: ClipRecord) -> str | None:
+    told = record.metadata
+    keys = ("cameraId", "startTimestampInMs", "endTimestampInMs")
+    body = {key: told.get(key) for key in keys} | {"clipId": record.clip_id, "retryTimestamps": []}
+    try:
+        request = parse_request(json.dumps(body))
+    except (InvalidRequest, UnreadableRequest):
+        return None
+    return message_body(request.clip_id, request.camera_id, request.interval)
 
 
 def message_body(clip_id: str, camera_id: str, interval: Interval) -> str:
@@ -167,10 +212,16 @@ def message_body(clip_id: str, camera_id: str, interval: Interval) -> str:
     )
 
 
-def object_keys(metadata: Mapping[str, Any], names: ObjectNames) -> Sequence[str]:
-    """Of an available clip and its thumbnails; none of any other."""
-    camera_id, clip_id = metadata.get("cameraId"), metadata["clipId"]
-    if metadata.get("status") != Status.AVAILABLE or not isinstance(camera_id, str):
+def object_keys(metadata: Mapping[str, Any]) -> Sequence[str]:
+    """Of an available clip, the first, and its thumbnails, as its record says; none of any other."""
+    if metadata.get("status") != Status.AVAILABLE:
         return []
-    sizes = metadata.get("thumbnail", {}).get("sizes", [])
-    return [names.clip(camera_id, clip_id), *(names.thumbnail(camera_id, clip_id, size) for size in sizes)]
+    thumbnail = metadata["thumbnail"]
+    keys = [metadata["clip"]["key"], *(thumbnail_key(metadata, size) for size in thumbnail["sizes"])]
+    return [key.lstrip("/") for key in keys]
+
+
+def thumbnail_key(metadata: Mapping[str, Any], size: int) -> str:
+    """Of one size, which the record of an available clip names."""
+    key: str = metadata["thumbnail"]["key"]
+    return key.lstrip("/").replace("{size}", str(size))

@@ -91,11 +91,15 @@ class ClipRecords:
 
     def get(self, clip_id: str) -> ClipRecord:
         """Raises NotFound, for one that was deleted as well."""
-        with self._database.read("find clip") as db:
-            record = _find(db, clip_id)
+        record = self.even_deleted(clip_id)
         if record.deleted:
             raise NotFound("find clip", clip_id, "it was deleted")
         return record
+
+    def even_deleted(self, clip_id: str) -> ClipRecord:
+        """Raises NotFound."""
+        with self._database.read("find clip") as db:
+            return _find(db, clip_id)
 
     def ask(self, clip_id: str, metadata: Mapping[str, Any], body: str, now_ms: int) -> ClipRecord:
         """Note that a clip is asked for (again), by a message ``body`` that has to be put on the queue.
@@ -127,6 +131,11 @@ class ClipRecords:
         """The message is on the queue."""
         with self._database.write("note request") as db:
             db.execute("UPDATE clips SET unsent = NULL WHERE clip_id = ? AND unsent = ?", (clip_id, body))
+
+    def withdrawn(self, clip_id: str) -> None:
+        """Whatever message is not on the queue yet is not to be put there any more."""
+        with self._database.write("note request") as db:
+            db.execute("UPDATE clips SET unsent = NULL WHERE clip_id = ?", (clip_id,))
 
     def progress(self, clip_id: str, stages: str, delivery: int) -> ClipRecord | None:
         """Note how far it is; None where nothing is known of the clip."""

@@ -11,7 +11,7 @@ from typing import TypeVar
 
 from cachetools import LRUCache
 
-from clipline.camera_service.catalog import Catalog, StoredRecording
+from clipline.camera_service.catalog import Camera, Catalog, StoredRecording
 from clipline.contract.errors import NotFound
 from clipline.contract.interval import Interval, iso
 from clipline.media.frame import choose_frame, load_frame
@@ -52,12 +52,20 @@ class Frames:
     """
 
     def __init__(
-        self, catalog: Catalog, store: ObjectStore, drawer: Drawer, limits: MediaLimits | None = None
+        self,
+        catalog: Catalog,
+        store: ObjectStore,
+        drawer: Drawer,
+        limits: MediaLimits | None = None,
+        *,
+        tolerance_ms: int = 1000,
     ) -> None:
+        """Holes up to ``tolerance_ms`` show what came before them: they are no gaps in a clip either."""
         self._catalog = catalog
         self._store = store
         self._drawer = drawer
         self._limits = limits or MediaLimits()
+        self._tolerance_ms = tolerance_ms
         self._lock = threading.Lock()
         self._indexes: LRUCache[Hashable, Track] = LRUCache(_INDEX_CACHE_BYTES, _index_bytes)
         self._pictures: LRUCache[Hashable, Picture] = LRUCache(
@@ -72,10 +80,7 @@ class Frames:
         to do.
         """
         camera = self._catalog.camera(camera_id)
-        found = self._catalog.recordings(camera.alias, Interval(at_ms, at_ms + 1), most=_MOST_AT_ONCE)
-        if not found:
-            raise NotFound("show", camera.name, f"nothing was recorded at {iso(at_ms)}")
-        recording = found[0]  # the earlier one owns an overlap, as in clips
+        recording = self._recording(camera, at_ms)
         source = StoreSource(self._store, recording.key, recording.name)
         version = (recording.key, source.version)
         video = self._video(version, source)
@@ -93,6 +98,18 @@ class Frames:
                 _keep(self._pictures, wanted, picture)
         return picture
 
+    def _recording(self, camera: Camera, at_ms: int) -> StoredRecording:
+        found = self._catalog.recordings(camera.alias, Interval(at_ms, at_ms + 1), most=_MOST_AT_ONCE)
+        if found:
+            return found[0]  # the earlier one owns an overlap, as in clips
+        around = Interval(max(at_ms - self._tolerance_ms, 0), at_ms + self._tolerance_ms + 1)
+        near = self._catalog.recordings(camera.alias, around, most=_MOST_AT_ONCE)
+        before = max((one for one in near if one.span.end_ms <= at_ms), key=_end_ms, default=None)
+        after_ms = min((one.span.start_ms for one in near if one.span.start_ms > at_ms), default=None)
+        if before is None or after_ms is None or after_ms - before.span.end_ms > self._tolerance_ms:
+            raise NotFound("show", camera.name, f"nothing was recorded at {iso(at_ms)}")
+        return before
+
     def _video(self, version: Hashable, source: StoreSource) -> Track:
         with self._lock:
             video = self._indexes.get(version)
@@ -101,6 +118,10 @@ class Frames:
             with self._lock:
                 _keep(self._indexes, version, video)
         return video
+
+
+def _end_ms(recording: StoredRecording) -> int:
+    return recording.span.end_ms
 
 
 def _wall_ms(recording: StoredRecording, video: Track, number: int) -> int:

@@ -38,12 +38,18 @@ class Changes:
         for one in subscribers:
             one.end()
 
+    def check(self) -> None:
+        """Raises Unavailable where nobody is let in."""
+        with self._lock:
+            if self._closed or len(self._subscribers) >= MOST_SUBSCRIBERS:
+                raise _full()
+
     async def subscribe(self) -> AsyncIterator[tuple[str, Any]]:
         """(event, document) of what changes from now on. Raises Unavailable where too many listen."""
         subscriber = _Subscriber(asyncio.get_running_loop())
         with self._lock:
             if self._closed or len(self._subscribers) >= MOST_SUBSCRIBERS:
-                raise Unavailable("listen to", "changes", f"{MOST_SUBSCRIBERS} pages do already")
+                raise _full()
             self._subscribers.add(subscriber)
         try:
             while True:
@@ -55,6 +61,10 @@ class Changes:
         finally:
             with self._lock:
                 self._subscribers.discard(subscriber)
+
+
+def _full() -> Unavailable:
+    return Unavailable("listen to", "changes", f"{MOST_SUBSCRIBERS} pages do already, or clipline stops")
 
 
 class _Subscriber:

@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
-import secrets
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from typing import Annotated, Any, Protocol
 
-import anyio
-import anyio.to_thread
 from fastapi import APIRouter, Depends, Query, Response
 from pydantic import BaseModel, Field
 from starlette.exceptions import HTTPException
 
 from clipline.camera_service.api import CameraDocument, camera_document
+from clipline.camera_service.camera_ids import RESERVED, camera_id
 from clipline.camera_service.catalog import Camera, Catalog
 from clipline.camera_service.clip_desk import message_body
 from clipline.camera_service.clip_documents import ClipDocuments
@@ -26,15 +25,13 @@ from clipline.camera_service.fields import (
     read_body,
 )
 from clipline.camera_service.frames import Frames
+from clipline.camera_service.threads import Threads
 from clipline.contract.errors import Unavailable
 from clipline.contract.interval import Interval
 from clipline.contract.recording import ALIAS
 from clipline.contract.text import ID
 
 LONGEST_TIMELINE_MS = 400 * 86_400_000
-_JOINED_MS = 1000
-"""Holes up to GAP_TOLERANCE_MS's default are no gaps on a timeline either."""
-
 _FRAMES_AT_A_TIME = 4
 _MOST_FRAMES_WAITING = 100
 _FRAME_KEPT = {"Cache-Control": "private, max-age=300"}
@@ -68,16 +65,20 @@ def camera_routes(
     growing: Callable[[], Mapping[str, int]],
     command: Commands,
     on_change: Callable[[], None],
+    *,
+    tolerance_ms: int,
 ) -> APIRouter:
     """``growing`` tells, by alias, when the recording began that is written now; ``on_change`` is called
-    after cameras changed."""
+    after cameras changed. Holes up to ``tolerance_ms`` are no gaps in a clip, and none on a timeline."""
     routes = APIRouter(tags=["cameras"])
 
     @routes.post("/cameras", status_code=201, openapi_extra=body_of(CameraBody))
     def add(body: Annotated[bytes, Depends(capped_body)]) -> CameraDocument:
         """Add a camera before it has recordings; those that have some are added by themselves."""
         wanted = read_body(CameraBody, body)
-        identifier = wanted.id or (wanted.alias if ID.fullmatch(wanted.alias) else secrets.token_hex(6))
+        if wanted.id in RESERVED:
+            raise HTTPException(422, f"_id is {wanted.id}, which is a word of this interface: choose another")
+        identifier = wanted.id or camera_id(wanted.alias)
         camera = Camera(identifier, wanted.alias, wanted.title or wanted.alias)
         catalog.put_camera(camera, new=True)
         on_change()
@@ -113,7 +114,7 @@ def camera_routes(
             "cameraId": camera.id,
             "startTimestampInMs": interval.start_ms,
             "endTimestampInMs": interval.end_ms,
-            "spans": _joined(catalog.spans(camera.alias, interval), interval),
+            "spans": _joined(catalog.spans(camera.alias, interval), interval, tolerance_ms),
             "firstTimestampInMs": extent.first_ms if extent else None,
             "lastTimestampInMs": extent.last_ms if extent else None,
             "typicalLengthInMs": extent.typical_ms if extent else None,
@@ -137,7 +138,7 @@ def camera_routes(
 def frame_routes(frames: Frames) -> APIRouter:
     """Pictures out of recordings."""
     routes = APIRouter(tags=["cameras"])
-    turns = _Turns()
+    turns, threads = _Turns(), Threads(_FRAMES_AT_A_TIME)
 
     @routes.get(
         "/cameras/{cameraId}/frame",
@@ -155,10 +156,8 @@ def frame_routes(frames: Frames) -> APIRouter:
         `X-Frame-Timestamp-In-Ms` tells from when on it is shown.
         """
         check_camera_id(cameraId)
-        async with turns.taken():
-            picture = await anyio.to_thread.run_sync(
-                lambda: frames.at(cameraId, at, width=width, exact=exact), limiter=turns.limiter
-            )
+        with turns.taken():
+            picture = await threads.run(lambda: frames.at(cameraId, at, width=width, exact=exact))
         told = {"X-Frame-Timestamp-In-Ms": str(picture.shown_ms), "X-Recording": _header(picture.recording)}
         return Response(picture.jpeg, headers=_FRAME_KEPT | told, media_type="image/jpeg")
 
@@ -178,45 +177,29 @@ def status_routes(status: Callable[[], Mapping[str, Any]]) -> APIRouter:
 
 
 class _Turns:
-    """So many pictures at a time, so many that wait: the others are told to come back."""
+    """So many pictures are waited for at a time: who comes then is told to come back."""
 
     def __init__(self) -> None:
         self._waiting = 0
-        self._limiter: anyio.CapacityLimiter | None = None
 
-    @property
-    def limiter(self) -> anyio.CapacityLimiter:
-        """Made in the event loop that uses it."""
-        if self._limiter is None:
-            self._limiter = anyio.CapacityLimiter(_FRAMES_AT_A_TIME)
-        return self._limiter
-
-    def taken(self) -> _Turn:
-        return _Turn(self)
-
-    def count(self, more: int) -> None:
-        if more > 0 and self._waiting >= _MOST_FRAMES_WAITING:
+    @contextmanager
+    def taken(self) -> Iterator[None]:
+        """In the event loop alone."""
+        if self._waiting >= _MOST_FRAMES_WAITING:
             raise Unavailable("show", "a picture", f"{self._waiting} others are asked for already")
-        self._waiting += more
+        self._waiting += 1
+        try:
+            yield
+        finally:
+            self._waiting -= 1
 
 
-class _Turn:
-    def __init__(self, turns: _Turns) -> None:
-        self._turns = turns
-
-    async def __aenter__(self) -> None:
-        self._turns.count(1)
-
-    async def __aexit__(self, *_: object) -> None:
-        self._turns.count(-1)
-
-
-def _joined(spans: Sequence[tuple[int, int]], interval: Interval) -> list[list[int]]:
+def _joined(spans: Sequence[tuple[int, int]], interval: Interval, tolerance_ms: int) -> list[list[int]]:
     """Spans that overlap, or nearly touch, made one; cut to ``interval``."""
     joined: list[list[int]] = []
     for start_ms, end_ms in spans:
         start_ms, end_ms = max(start_ms, interval.start_ms), min(end_ms, interval.end_ms)
-        if joined and start_ms <= joined[-1][1] + _JOINED_MS:
+        if joined and start_ms <= joined[-1][1] + tolerance_ms:
             joined[-1][1] = max(joined[-1][1], end_ms)
         else:
             joined.append([start_ms, end_ms])

@@ -2,7 +2,7 @@
 
     plan = Retention(clips_ms=30 * DAY_MS).plan(catalog, now_ms)
     print(plan)              # what would go: a dry run ends here
-    plan.carry_out(...)
+    gone = plan.carry_out(...)
 
 Nothing is removed unless it was asked for. What goes is the oldest: of clips by when they were asked for
 last, of recordings by when they end. Clips that are not there yet stay.
@@ -13,11 +13,12 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
 from clipline.camera_service.catalog import Catalog, StoredRecording
 from clipline.camera_service.clip_desk import ClipDesk
 from clipline.camera_service.clip_records import ClipRecord
-from clipline.contract.errors import CliplineError
+from clipline.contract.errors import CliplineError, Unavailable
 from clipline.contract.result import Status
 from clipline.pipeline.ports import ObjectStore
 
@@ -53,25 +54,56 @@ class Plan:
         self,
         catalog: Catalog,
         desk: ClipDesk,
-        origin: ObjectStore,
+        originals: Originals,
         on_error: Callable[[str, CliplineError | OSError], None],
-    ) -> None:
-        """Remove it all. ``on_error`` is told what could not be removed, by name; the rest goes on."""
+    ) -> Plan:
+        """Remove it all; returns what is gone. ``on_error`` is told what could not be removed, by name; the
+        rest goes on. Raises Unavailable where the recordings are somewhere else."""
+        originals.check([recording.key for recording in self.recordings])
+        clips, recordings = [], []
         for clip in self.clips:
             try:
-                desk.delete(clip.clip_id)
+                desk.expire(clip)
             except CliplineError as error:
                 on_error(f"clip {clip.clip_id}", error)
+            else:
+                clips.append(clip)
         for begin in range(0, len(self.recordings), _AT_A_TIME):
             gone = []
             for recording in self.recordings[begin : begin + _AT_A_TIME]:
                 try:
-                    _remove(origin, recording.key)
+                    originals.remove(recording.key)
                 except (CliplineError, OSError) as error:
                     on_error(f"recording {recording.key}", error)
                 else:
-                    gone.append((recording.alias, recording.name))
-            catalog.change(gone=gone)
+                    gone.append(recording)
+            catalog.change(gone=[(recording.alias, recording.name) for recording in gone])
+            recordings += gone
+        return Plan(clips, recordings)
+
+
+class Originals:
+    """Recordings where they lie: in ``store``, whose URL is ``url``."""
+
+    def __init__(self, url: str, store: ObjectStore) -> None:
+        self._store = store
+        # A folder of recordings is others': nothing is left in it, not even for a moment.
+        self._folder = Path(url.removeprefix("file:")) if url.startswith("file:") else None
+
+    def check(self, keys: Sequence[str]) -> None:
+        """Raises Unavailable where none of them is there: rather than all of them, their disk is gone."""
+        if self._folder and keys and not any((self._folder / key).is_file() for key in keys):
+            raise Unavailable(
+                "delete", "recordings", f"none of {len(keys):,} is in {self._folder}",
+                hint="is it the right folder, and is its disk mounted?",
+            )  # fmt: skip
+
+    def remove(self, key: str) -> None:
+        """One that is not there is no error."""
+        if self._folder is None:
+            self._store.delete(key)
+        else:
+            (self._folder / key).unlink(missing_ok=True)
 
 
 @dataclass(frozen=True)
@@ -88,9 +120,10 @@ class Retention:
         limits = (self.clips_ms, self.clips_bytes, self.recordings_ms, self.recordings_bytes)
         return any(limit is not None for limit in limits)
 
-    def plan(self, catalog: Catalog, now_ms: int) -> Plan:
-        """What is too old or too much at ``now_ms`` (milliseconds since the epoch)."""
-        return Plan(self._clips(catalog, now_ms), self._recordings(catalog, now_ms))
+    def plan(self, catalog: Catalog, now_ms: int, most: int = -1) -> Plan:
+        """What is too old or too much at ``now_ms`` (milliseconds since the epoch); of recordings the oldest
+        ``most``, each of which takes about a kilobyte here. -1: all."""
+        return Plan(self._clips(catalog, now_ms), self._recordings(catalog, now_ms, most))
 
     def _clips(self, catalog: Catalog, now_ms: int) -> Sequence[ClipRecord]:
         going: dict[str, ClipRecord] = {}
@@ -107,17 +140,17 @@ class Retention:
                 going[clip.clip_id] = clip
         return [clip for clip in going.values() if clip.status != Status.PENDING]
 
-    def _recordings(self, catalog: Catalog, now_ms: int) -> Sequence[StoredRecording]:
+    def _recordings(self, catalog: Catalog, now_ms: int, most: int) -> Sequence[StoredRecording]:
         too_old: Sequence[StoredRecording] = []
         if self.recordings_ms is not None:
-            too_old = catalog.oldest(now_ms - self.recordings_ms)
+            too_old = catalog.oldest(now_ms - self.recordings_ms, most)
         if self.recordings_bytes is None:
             return too_old
         left_bytes = catalog.recorded_bytes() - sum(one.size_bytes for one in too_old)
         if left_bytes <= self.recordings_bytes:
             return too_old
         going = list(too_old)
-        for recording in catalog.oldest()[len(too_old) :]:
+        for recording in catalog.oldest(most=most)[len(too_old) :]:
             if left_bytes <= self.recordings_bytes:
                 break
             left_bytes -= recording.size_bytes
@@ -139,14 +172,6 @@ def parse_space(text: str) -> int:
     if match is None:
         raise ValueError(f"{text!r}: expected a number with MB, GB, TB, MiB, GiB or TiB, as in 50GB")
     return int(match[1]) * _UNITS_BYTES[match[2]]
-
-
-def _remove(origin: ObjectStore, key: str) -> None:
-    path = origin.local_path(key)
-    if path is None:
-        origin.delete(key)
-    else:  # a folder of recordings is others': no lock is left in it
-        path.unlink(missing_ok=True)
 
 
 def _megabytes(size_bytes: int) -> str:

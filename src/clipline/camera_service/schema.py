@@ -118,5 +118,6 @@ MIGRATIONS = (
         """,
         "CREATE INDEX clips_by_request ON clips (deleted, requested_ms, clip_id)",
     ),
+    ("CREATE INDEX clips_unsent ON clips (clip_id) WHERE unsent IS NOT NULL",),
 )
 """Entry *n* leads from ``PRAGMA user_version`` *n* to *n* + 1. Entries are only ever added."""

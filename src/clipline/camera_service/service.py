@@ -48,6 +48,8 @@ class Parts:
     command: Commands
     status: Callable[[], Mapping[str, Any]]
     now_ms: Callable[[], int]
+    tolerance_ms: int = 1000
+    """GAP_TOLERANCE_MS: holes up to it are no gaps."""
 
 
 def create_service(parts: Parts, guard: Guard, also_measured: Iterable[CollectorRegistry] = ()) -> ASGIApp:
@@ -67,14 +69,22 @@ def create_service(parts: Parts, guard: Guard, also_measured: Iterable[Collector
             parts.now_ms,
         )
     )  # fmt: skip
+    # Before those of cameras, where /cameras/recording/... would be one.
+    app.include_router(contract_routes(parts.catalog, now_ms=parts.now_ms, on_clip=on_clip))
     app.include_router(
-        camera_routes(parts.catalog, parts.documents, parts.growing, parts.command, on_cameras)
+        camera_routes(
+            parts.catalog,
+            parts.documents,
+            parts.growing,
+            parts.command,
+            on_cameras,
+            tolerance_ms=parts.tolerance_ms,
+        )
     )
     app.include_router(frame_routes(parts.frames))
     app.include_router(status_routes(parts.status))
     app.include_router(event_routes(parts.changes))
     app.include_router(share_routes(parts.objects, parts.documents, parts.sharing, parts.now_ms))
-    app.include_router(contract_routes(parts.catalog, now_ms=parts.now_ms, on_clip=on_clip))
     access = Access(app, token=guard.token, hosts=guard.hosts, service=guard.service_tokens)
     add_page(app, access.allows)
     return access

@@ -6,10 +6,9 @@ import sys
 import time
 from pathlib import Path
 
-from clipline.adapters.storage import open_store
 from clipline.camera_service.catalog import Catalog
 from clipline.camera_service.clip_desk import ClipDesk
-from clipline.camera_service.retention import Plan, Retention
+from clipline.camera_service.retention import Originals, Plan, Retention
 from clipline.contract.errors import CliplineError, ConfigurationError
 from clipline.contract.interval import iso
 from clipline.contract.text import printable
@@ -27,9 +26,9 @@ def prune(data: Path, recordings: str | None, retention: Retention, *, dry_run: 
             f"{path} is not there", hint="name the folder of `clipline serve` with --data"
         )
     origin = recordings or str(data / "recordings")
-    store = open_store(origin if "://" in origin else f"file:{Path(origin).absolute()}")
-    # The address is that of the running server in the metadata of its clips alone: nothing is called there.
-    settings = serve_settings(data.absolute(), "memory://none", "http://127.0.0.1", "", {})
+    url = origin if "://" in origin else f"file:{Path(origin).absolute()}"
+    # Where the camera API would be: nothing is called there.
+    settings = serve_settings(data.absolute(), url, "http://127.0.0.1", "", {})
     failed: list[str] = []
 
     def on_error(what: str, error: CliplineError | OSError) -> None:
@@ -43,9 +42,10 @@ def prune(data: Path, recordings: str | None, retention: Retention, *, dry_run: 
         print(f"{'Would delete' if dry_run else 'Deleting'} {plan}.")
         if not dry_run:
             desk = ClipDesk(
-                catalog, wired.services, options(settings).names, longest_ms=1, now_ms=_now_ms,
+                catalog, wired.services, options(settings).names,
+                longest_ms=1, thumbnail_sizes=settings.thumbnail_sizes, now_ms=_now_ms,
             )  # fmt: skip
-            plan.carry_out(catalog, desk, store, on_error)
+            plan.carry_out(catalog, desk, Originals(url, wired.services.origin), on_error)
             print(f"Done{f', but for {len(failed)}' if failed else ''}.")
     return 1 if failed else 0
 

@@ -8,7 +8,7 @@ import shlex
 import shutil
 import socket
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, tzinfo
@@ -29,7 +29,7 @@ from clipline.camera_service.layouts import Layouts
 from clipline.camera_service.live import Changes
 from clipline.camera_service.operator_api import Commands
 from clipline.camera_service.progress import Progress
-from clipline.camera_service.retention import Plan, Retention
+from clipline.camera_service.retention import Originals, Plan, Retention
 from clipline.camera_service.service import Guard, Parts, create_service, tell_of
 from clipline.camera_service.sharing import Sharing
 from clipline.contract.errors import CliplineError, ConfigurationError
@@ -52,6 +52,8 @@ MOST_CONNECTIONS = 400
 
 _LOOPBACK = frozenset({"127.0.0.1", "localhost", "::1"})
 _ANY = frozenset({"0.0.0.0", "::", ""})  # noqa: S104
+_OWN = {"": "127.0.0.1", "0.0.0.0": "127.0.0.1", "::": "::1"}  # noqa: S104
+"""Where this machine finds what listens on any address."""
 _FRAMES_AT_A_TIME = 2
 _WAIT_S = 1.0
 """A stop waits for one look at the queue; what is sent from here wakes the worker at once."""
@@ -110,7 +112,7 @@ def server(
         data = stack.enter_context(DataFolder(given.data))
         listener = listen(given.host, given.port)
         stack.callback(listener.close)
-        url = url_of("127.0.0.1" if given.host in _ANY else given.host, listener)
+        url = url_of(_OWN.get(given.host, given.host), listener)
         token = None if given.host in _LOOPBACK else data.token()
         base = _public(given.host, url)
         data.announce(f"clipline serve (process {os.getpid()}) on {base}")
@@ -129,7 +131,8 @@ def server(
         object_names = options(settings).names
         desk = ClipDesk(
             catalog, wired.services, object_names,
-            longest_ms=settings.video_max_len * 1000, now_ms=_now_ms, on_change=tell,
+            longest_ms=settings.video_max_len * 1000, thumbnail_sizes=settings.thumbnail_sizes,
+            now_ms=_now_ms, on_change=tell,
         )  # fmt: skip
         catalog.clips.none_in_progress()
         progress = stack.enter_context(Progress(catalog.clips, tell))
@@ -142,20 +145,20 @@ def server(
         state = _State(settings, catalog, wired, worker, watching, given.zone)
         drawer = stack.enter_context(frame_drawer(wired, _FRAMES_AT_A_TIME))
         parts = Parts(
-            catalog, desk, documents, Objects(catalog.clips, wired.services.destination, object_names),
-            Frames(catalog, wired.services.origin, drawer),
+            catalog, desk, documents, Objects(catalog.clips, wired.services.destination),
+            Frames(catalog, wired.services.origin, drawer, tolerance_ms=settings.gap_tolerance_ms),
             Sharing(data.share_key()), changes, discovery.growing, _commands(catalog, wired, settings),
-            state.document, _now_ms,
+            state.document, _now_ms, settings.gap_tolerance_ms,
         )  # fmt: skip
         app = create_service(parts, Guard(token, [service_token], _hosts(given, token)), [metrics.registry])
         stack.enter_context(served(app, listener, MOST_CONNECTIONS))
         stack.callback(changes.close)
-        desk.settle()
+        desk.settle(warn)
         stack.enter_context(watching)
         stack.enter_context(
             Housekeeping(
-                given.retention, catalog, desk, wired.services.origin,
-                on_deleted=lambda plan: _tell_deleted(plan, changes, say), on_problem=warn,
+                given.retention, catalog, desk, Originals(given.origin, wired.services.origin),
+                on_deleted=lambda gone: _tell_deleted(gone, catalog, changes, say), on_problem=warn,
             )
         )  # fmt: skip
         yield Server(url, f"{base}/?token={token}" if token else f"{base}/", worker, watching, discovery)
@@ -206,13 +209,17 @@ class _State:
                 "clipLengthInMs": settings.video_max_len * 1000,
                 "retryInMs": settings.sqs_retry_limit * 1000,
                 "gapPolicy": str(settings.gap_policy),
+                "gapToleranceInMs": settings.gap_tolerance_ms,
             },
         }
 
     def publish(self, changes: Changes) -> None:
-        """Tell pages, where it is another than the last time but for the free bytes."""
+        """Tell pages, where it is another than the last time but for the free bytes, and where another
+        process (``clipline prune``) has changed the catalog."""
         try:
             document = self.document()
+            if self._catalog.changed_elsewhere():
+                changes.publish("elsewhere", "", {})
         except (CliplineError, OSError):  # the next look tells
             return
         told = {**document, "disk": document["disk"]["fine"]}
@@ -242,10 +249,7 @@ def _discovery(
         archive = BucketArchive(wired.services.origin)
 
     def on_change(aliases: set[str]) -> None:
-        for camera in catalog.cameras():
-            if camera.alias in aliases:
-                changes.publish("recordings", camera.id, {"cameraId": camera.id})
-        changes.publish("cameras", "", {})
+        _tell_changed(aliases, catalog, changes)
 
     return Discovery(catalog, archive, wired.services.origin, layouts, on_change=on_change)
 
@@ -293,28 +297,36 @@ def _commands(catalog: Catalog, wired: Application, settings: Settings) -> Comma
 
 def _hosts(given: ServeOptions, token: str | None) -> Sequence[str] | None:
     """On loopback the names of this machine alone; with a token whatever name leads here."""
-    return None if token else [*_LOOPBACK, given.host, *given.allow_hosts]
+    return None if token else [name.lower() for name in (*_LOOPBACK, given.host, *given.allow_hosts)]
 
 
 def _public(host: str, url: str) -> str:
     """Where others find what listens on ``host``; ``url`` is where this machine does."""
     if host not in _ANY:
         return url
+    port = url.rpartition(":")[2]
     with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as probe:
         try:
             probe.connect(("192.0.2.1", 9))  # sends nothing: it tells which address would
-            address = probe.getsockname()[0]
+            return f"http://{probe.getsockname()[0]}:{port}"
         except OSError:
-            address = socket.gethostname()
-    return url.replace("127.0.0.1", address)
+            return f"http://{socket.gethostname()}:{port}"
 
 
-def _tell_deleted(plan: Plan, changes: Changes, say: Callable[[str], None]) -> None:
-    for clip in plan.clips:
+def _tell_changed(aliases: Collection[str], catalog: Catalog, changes: Changes) -> None:
+    """Tell pages of cameras whose recordings changed."""
+    for camera in catalog.cameras():
+        if camera.alias in aliases:
+            changes.publish("recordings", camera.id, {"cameraId": camera.id})
+    changes.publish("cameras", "", {})
+
+
+def _tell_deleted(gone: Plan, catalog: Catalog, changes: Changes, say: Callable[[str], None]) -> None:
+    for clip in gone.clips:
         changes.publish("gone", clip.clip_id, {"clipId": clip.clip_id})
-    if plan.recordings:
-        changes.publish("cameras", "", {})
-    say(f"Deleted {plan}, as asked for with --keep-...")
+    if gone.recordings:
+        _tell_changed({recording.alias for recording in gone.recordings}, catalog, changes)
+    say(f"Deleted {gone}, which was no longer to be kept")
 
 
 def _nearest(path: Path) -> Path:

@@ -7,7 +7,6 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Mapping
-from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
 from zoneinfo import ZoneInfo
@@ -130,7 +129,7 @@ def prune(data: Path | None, recordings: str | None, dry_run: bool, **retention:
     kept = _retention(retention)
     if not kept:
         raise click.UsageError("nothing says what to delete: name one of --keep-... and --...-space")
-    if (kept.recordings_ms or kept.recordings_bytes) and recordings is None:
+    if (kept.recordings_ms is not None or kept.recordings_bytes is not None) and recordings is None:
         raise click.UsageError("--recordings: say where they are")
     sys.exit(run(data or default_data(), recordings, kept, dry_run=dry_run))
 
@@ -197,7 +196,12 @@ def _local_zone() -> str:
     if name := os.environ.get("TZ", "").lstrip(":"):
         return name
     _, found, name = str(Path("/etc/localtime").resolve()).partition("zoneinfo/")
-    return name if found else datetime.now().astimezone().tzname() or "UTC"
+    if not found:  # an abbreviation such as EST would be without summer time
+        raise ConfigurationError(
+            "--timezone local: /etc/localtime does not tell which zone it is",
+            hint="name it, as in Europe/Berlin",
+        )
+    return name
 
 
 def _retention(texts: Mapping[str, str | None]) -> Retention:
