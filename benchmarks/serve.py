@@ -6,6 +6,8 @@
         4,320 recordings of each camera: the recording query of a minute, the timeline of a day and of 30 days
     python benchmarks/serve.py discovery [--files 10]
         from a file's last byte until the timeline shows it
+    python benchmarks/serve.py page [--repeats 20]
+        Debian's Chromium opens the page, nothing in its cache: until it can be used, until a picture is there
 
 The recordings are one ten-minute 1080p file under many names. Each figure is a median and a 95th percentile.
 """
@@ -206,12 +208,41 @@ def discovery(given: argparse.Namespace, folder: Path, data: Path) -> None:
     report("a new file is offered", took)
 
 
+def page(given: argparse.Namespace, folder: Path, data: Path) -> None:
+    from playwright.sync_api import sync_playwright
+
+    many_names(folder, "pier", 36)
+    ready: list[float] = []
+    picture: list[float] = []
+    sizes: dict[str, int] = {}
+    with serving(folder, data) as url, sync_playwright() as playwright:
+        executable = shutil.which("chromium")
+        browser = playwright.chromium.launch(executable_path=executable, args=["--no-sandbox"])
+        for _ in range(given.repeats):
+            opened = browser.new_page(viewport={"width": 1360, "height": 900})
+            opened.on("requestfinished", lambda one: sizes.update({one.url: one.sizes()["responseBodySize"]}))
+            began = time.perf_counter()
+            opened.goto(f"{url}/")
+            opened.wait_for_selector("html[data-ready]", state="attached")
+            ready.append((time.perf_counter() - began) * 1000)
+            opened.wait_for_selector("#stage img:not([hidden])")
+            picture.append((time.perf_counter() - began) * 1000)
+            opened.close()
+        browser.close()
+    report("the page can be used", ready)
+    report("a picture is there", picture)
+    own = [size for one, size in sizes.items() if one.startswith(url) and "/frame?" not in one]
+    print(f"{len(own)} answers with {sum(own) / 1000:.0f} kB, pictures apart")
+
+
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
-    parser.add_argument("what", choices=["viewers", "catalog", "discovery"])
+    parser.add_argument("what", choices=["viewers", "catalog", "discovery", "page"])
     parser.add_argument("--seconds", type=float, default=60)
     parser.add_argument("--cameras", type=int, default=1000)
-    parser.add_argument("--repeats", type=int, default=200)
+    parser.add_argument(
+        "--repeats", type=int, default=200, help="queries of each kind, or openings of the page"
+    )
     parser.add_argument("--files", type=int, default=10)
     parser.add_argument("--seed", type=int, default=SEED)
     given = parser.parse_args()
@@ -219,9 +250,8 @@ def main() -> int:
     with tempfile.TemporaryDirectory(dir=DATA) as directory:  # beside the recordings, to link them
         folder = Path(directory) / "recordings"
         folder.mkdir()
-        {"viewers": viewers, "catalog": catalog, "discovery": discovery}[given.what](
-            given, folder, Path(directory) / "data"
-        )
+        ways = {"viewers": viewers, "catalog": catalog, "discovery": discovery, "page": page}
+        ways[given.what](given, folder, Path(directory) / "data")
     return 0
 
 
