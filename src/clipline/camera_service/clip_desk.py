@@ -1,7 +1,7 @@
 """What people do with clips: ask for one, cancel, retry, delete. The pipeline does the rest.
 
-Each of these is noted in the catalog first and done then, so that one which was interrupted is done at the
-next start (``settle``).
+Each of these is noted in the catalog first and done then, so that one which was interrupted is done later on
+(``settle``).
 """
 
 from __future__ import annotations
