@@ -127,6 +127,6 @@ $(MINISTACK) $(SMARTCUT): | $(UV)
 	@$(UV) pip install --quiet --python .tools/$(@F)/bin/python --require-hashes --link-mode copy -r requirements/$(@F).txt
 	@touch $@
 
-# Debian's browsers, GStreamer and strace. Without them the tests that need them are skipped, and fail in CI.
+# Debian's browsers, GStreamer, libde265 and strace. Without them the tests that need them are skipped, and fail in CI.
 $(PLAYERS): scripts/install_players.sh
 	@if sh scripts/install_players.sh; then mkdir -p .tools && touch $@; fi

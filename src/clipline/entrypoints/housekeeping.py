@@ -58,7 +58,7 @@ class Housekeeping:
                 if self._retention and turn % _CLEAN_EACH == 0:
                     self._clean()
             except CliplineError as error:
-                self._on_problem(f"deleting what is no longer to be kept: {error}")
+                self._on_problem(f"what is done from time to time could not be done: {error}")
             turn += 1
 
     def _tell_once(self, problem: str) -> None:
