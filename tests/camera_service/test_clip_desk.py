@@ -110,7 +110,48 @@ def test_many_are_cancelled_at_once(house: House) -> None:
     ids = [house.ask(number, 3000)["clipId"] for number in range(60)]
     with ThreadPoolExecutor(60) as pool:
         answers = [pool.submit(house, "POST", f"/cameras/clips/{clip_id}/cancel") for clip_id in ids]
+        wanted = {"cameraId": "pier", "startTimestampInMs": START_MS, "endTimestampInMs": START_MS + 500}
+        asked = [pool.submit(house, "POST", "/cameras/clips", wanted) for _ in range(60)]
         assert {answer.result().status for answer in answers} == {200}
+        assert {answer.result().status for answer in asked} == {202}
+
+
+def test_what_is_withdrawn_while_the_rest_is_sent_is_not_sent(
+    house: House, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    desk, clips = house.parts.desk, house.parts.catalog.clips
+    send = desk._services.queue.send
+
+    def failing(body: str) -> None:
+        raise Unavailable("send", "message", "the disk is full")
+
+    monkeypatch.setattr(desk._services.queue, "send", failing)
+    wanted = {"cameraId": "pier", "startTimestampInMs": START_MS, "endTimestampInMs": START_MS + 500}
+    for clip_id in ("a", "b"):
+        assert house("POST", "/cameras/clips", wanted | {"clipId": clip_id}).status == 503
+
+    def first_of_all(body: str) -> None:
+        """Somebody cancels the second one while the first is sent."""
+        monkeypatch.setattr(desk._services.queue, "send", send)
+        desk.cancel("b")
+        send(body)
+
+    monkeypatch.setattr(desk._services.queue, "send", first_of_all)
+    desk.settle(pytest.fail)
+    assert not clips.unsent()
+    house.work()
+    assert house.state("a")["status"] == "CLIP_AVAILABLE"
+    assert house.state("b")["cancelled"]
+
+
+def test_a_record_that_an_earlier_version_took_is_deleted_as_others_are(house: House) -> None:
+    for clip_id in ("bare", "kept"):
+        house.parts.catalog.clips.put(clip_id, {"status": "CLIP_AVAILABLE", "cameraId": "pier"}, 1)
+    assert house("GET", "/cameras/clips/bare/download").status == 404
+    assert house("DELETE", "/cameras/clips/bare").status == 204
+    house.parts.catalog.clips.delete("kept")
+    house.parts.desk.settle(pytest.fail)
+    assert house("GET", "/cameras/clips").json()["clips"] == []
 
 
 @pytest.mark.parametrize(

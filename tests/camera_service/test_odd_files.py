@@ -75,6 +75,8 @@ def test_what_could_not_be_read_is_written_on(place: Place, recording: bytes, at
 def test_what_is_written_on_is_read_anew(place: Place, recording: bytes, monkeypatch) -> None:  # type: ignore[no-untyped-def]
     monkeypatch.setattr(module, "_WATCHED_EVERY_S", 0)
     place.put(GOOD, age_s=600)
+    long_ago_ns = time.time_ns() - 10**12
+    os.utime(place.root / "pier", ns=(long_ago_ns, long_ago_ns))
     discovery = place.discovery(settle_s=0.01)
     discovery.look()
     before = place.known()[GOOD]
@@ -82,6 +84,7 @@ def test_what_is_written_on_is_read_anew(place: Place, recording: bytes, monkeyp
     for _ in range(2):
         threading.Event().wait(0.02)
         discovery.look()
+    assert (place.root / "pier").stat().st_mtime_ns == long_ago_ns  # a file written on does not show there
     assert place.known()[GOOD].size_bytes == before.size_bytes + 8
 
 

@@ -32,7 +32,13 @@ from clipline.contract.text import shorten
 MOST_RECORDINGS = 10_000
 """Ten weeks of ten-minute recordings, about 4 MB of JSON."""
 
-_EXAMPLE_CLIP = {"clipId": "1111111111111", "cameraId": "1111111111111", "status": "CLIP_AVAILABLE"}
+_EXAMPLE_CLIP = {
+    "clipId": "1111111111111",
+    "cameraId": "2222222222222",
+    "status": "CLIP_AVAILABLE",
+    "clip": {"key": "/2222222222222/1111111111111.mp4"},
+    "thumbnail": {"key": "/2222222222222/1111111111111_{size}.png", "sizes": [300, 640]},
+}
 
 
 class CameraDocument(BaseModel):

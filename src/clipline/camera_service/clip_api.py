@@ -41,7 +41,7 @@ _TYPES = {"mp4": "video/mp4", "png": "image/png", "jpg": "image/jpeg", "webp": "
 _KEPT = {"Cache-Control": "private, max-age=60"}
 """Of objects: a clip that was deleted and made again under the same id is another one."""
 _MOST_LISTED = 200
-_WITHDRAWN_AT_A_TIME = 4
+_ORDERS_AT_A_TIME = 4
 _LONGEST_TEXT = 100
 
 
@@ -94,8 +94,9 @@ def clip_routes(
 ) -> APIRouter:
     """All but the pipeline's own."""
     routes = APIRouter(tags=["clips"])
-    # A clip that is withdrawn is PUT to this very service, which takes a thread as well.
-    withdrawals = Threads(_WITHDRAWN_AT_A_TIME)
+    # One is carried out at a time, and a clip that is withdrawn is PUT to this very service: those that wait
+    # must not have all the threads.
+    orders = Threads(_ORDERS_AT_A_TIME)
 
     def answer(record: ClipRecord, status: int = 200) -> Response:
         return JSONResponse(documents.document(record), status)
@@ -132,13 +133,13 @@ def clip_routes(
         }
 
     @routes.post("/cameras/clips", status_code=202, openapi_extra=body_of(ClipRequestBody))
-    def ask(body: Annotated[bytes, Depends(capped_body)]) -> Response:
+    async def ask(body: Annotated[bytes, Depends(capped_body)]) -> Response:
         """Ask for a clip. It is CLIP_PENDING until it is made; `/events` tells how far it is."""
         wanted = read_body(ClipRequestBody, body)
         interval = interval_of(
             wanted.startTimestampInMs, wanted.endTimestampInMs, ("startTimestampInMs", "endTimestampInMs")
         )
-        return answer(desk.ask(wanted.cameraId, interval, wanted.clipId), 202)
+        return await orders.run(lambda: answer(desk.ask(wanted.cameraId, interval, wanted.clipId), 202))
 
     @routes.get("/cameras/clips/{clipId}/state")
     def state(clipId: str) -> Response:
@@ -150,19 +151,19 @@ def clip_routes(
     async def cancel(clipId: str) -> Response:
         """Give up a clip that is pending."""
         check_clip_id(clipId)
-        return answer(await withdrawals.run(lambda: desk.cancel(clipId)))
+        return await orders.run(lambda: answer(desk.cancel(clipId)))
 
     @routes.post("/cameras/clips/{clipId}/retry", status_code=202)
-    def retry(clipId: str) -> Response:
+    async def retry(clipId: str) -> Response:
         """Ask again for a clip that was given up."""
         check_clip_id(clipId)
-        return answer(desk.retry(clipId), 202)
+        return await orders.run(lambda: answer(desk.retry(clipId), 202))
 
     @routes.delete("/cameras/clips/{clipId}", status_code=204)
     async def delete(clipId: str) -> None:
         """Remove a clip and its thumbnails."""
         check_clip_id(clipId)
-        await withdrawals.run(lambda: desk.delete(clipId))
+        await orders.run(lambda: desk.delete(clipId))
         changes.publish("gone", clipId, {"clipId": clipId})
 
     @routes.post("/cameras/clips/{clipId}/share", openapi_extra=body_of(ShareBody))

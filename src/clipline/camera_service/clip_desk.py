@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import secrets
+import threading
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from datetime import UTC, datetime
@@ -57,6 +58,8 @@ class ClipDesk:
         self._thumbnail_sizes = thumbnail_sizes
         self._now_ms = now_ms
         self._on_change = on_change
+        self._one_at_a_time = threading.RLock()
+        """Of what changes a clip and the queue or the store: what was noted must not be done too late."""
 
     def ask(self, camera_id: str, interval: Interval, clip_id: str | None = None) -> ClipRecord:
         """Ask for a clip, under a new id if none is given; asked for again, it is the same clip.
@@ -100,8 +103,10 @@ class ClipDesk:
         record = self._catalog.clips.get(clip_id)
         if record.status != Status.PENDING:
             raise Conflict("cancel", f"clip {clip_id}", f"it is {record.status} already")
-        cancel(self._services, self._asked(record), self._now_ms())
-        self._catalog.clips.withdrawn(clip_id)
+        body = self._asked(record)
+        with self._one_at_a_time:
+            cancel(self._services, body, self._now_ms())
+            self._catalog.clips.withdrawn(clip_id)
         return self._changed(clip_id)
 
     def delete(self, clip_id: str) -> None:
@@ -109,13 +114,15 @@ class ClipDesk:
         record = self._catalog.clips.get(clip_id)
         if record.status == Status.PENDING and _body(record) is not None:
             self.cancel(clip_id)
-        self._delete(self._catalog.clips.delete(clip_id))
+        with self._one_at_a_time:
+            self._delete(self._catalog.clips.delete(clip_id))
 
     def expire(self, record: ClipRecord) -> None:
         """Delete a clip if it still is as ``record`` says. Raises Conflict where it was asked for again."""
-        if self._catalog.clips.get(record.clip_id).updated_ms != record.updated_ms:
-            raise Conflict("delete", f"clip {record.clip_id}", "it has changed meanwhile")
-        self._delete(self._catalog.clips.delete(record.clip_id))
+        with self._one_at_a_time:
+            if self._catalog.clips.get(record.clip_id).updated_ms != record.updated_ms:
+                raise Conflict("delete", f"clip {record.clip_id}", "it has changed meanwhile")
+            self._delete(self._catalog.clips.delete(record.clip_id))
 
     def measure(self, record: ClipRecord) -> ClipRecord:
         """Note how large a new clip is, with its thumbnails; one that is none stays as it is."""
@@ -134,12 +141,17 @@ class ClipDesk:
         """
         for clip_id, body in self._catalog.clips.unsent():
             try:
-                self._put_on_queue(clip_id, body)
+                with self._one_at_a_time:
+                    if self._catalog.clips.is_unsent(clip_id, body):  # it may be withdrawn by now
+                        self._put_on_queue(clip_id, body)
             except CliplineError as error:
                 on_problem(f"clip {clip_id} could not be put on the queue: {error}")
         for record in self._catalog.clips.half_deleted():
             try:
-                self._delete(record)
+                with self._one_at_a_time:
+                    current = self._catalog.clips.even_deleted(record.clip_id)
+                    if current.deleted == 1:  # it may be asked for again by now
+                        self._delete(current)
             except CliplineError as error:
                 on_problem(f"clip {record.clip_id} could not be deleted: {error}")
 
@@ -149,8 +161,9 @@ class ClipDesk:
             request.clip_id, request.camera_id, request.interval.start_ms, request.interval.end_ms,
             Status.PENDING, request.fingerprint, reason=WAITING,
         )  # fmt: skip
-        record = self._catalog.clips.ask(request.clip_id, waiting.metadata(), body, self._now_ms())
-        self._put_on_queue(request.clip_id, body)
+        with self._one_at_a_time:
+            record = self._catalog.clips.ask(request.clip_id, waiting.metadata(), body, self._now_ms())
+            self._put_on_queue(request.clip_id, body)
         self._on_change(record)
         return record
 
@@ -214,14 +227,10 @@ def message_body(clip_id: str, camera_id: str, interval: Interval) -> str:
 
 def object_keys(metadata: Mapping[str, Any]) -> Sequence[str]:
     """Of an available clip, the first, and its thumbnails, as its record says; none of any other."""
-    if metadata.get("status") != Status.AVAILABLE:
-        return []
-    thumbnail = metadata["thumbnail"]
-    keys = [metadata["clip"]["key"], *(thumbnail_key(metadata, size) for size in thumbnail["sizes"])]
+    clip, thumbnail = metadata.get("clip"), metadata.get("thumbnail")
+    if metadata.get("status") != Status.AVAILABLE or not isinstance(clip, dict) or not clip.get("key"):
+        return []  # earlier versions kept whatever was PUT
+    keys: list[str] = [clip["key"]]
+    if isinstance(thumbnail, dict) and thumbnail.get("key"):
+        keys += [thumbnail["key"].replace("{size}", str(size)) for size in thumbnail.get("sizes", [])]
     return [key.lstrip("/") for key in keys]
-
-
-def thumbnail_key(metadata: Mapping[str, Any], size: int) -> str:
-    """Of one size, which the record of an available clip names."""
-    key: str = metadata["thumbnail"]["key"]
-    return key.lstrip("/").replace("{size}", str(size))

@@ -127,6 +127,12 @@ class ClipRecords:
                 "SELECT clip_id, unsent FROM clips WHERE unsent IS NOT NULL LIMIT ?", (_KEPT_WHILE_QUEUED,)
             ).fetchall()
 
+    def is_unsent(self, clip_id: str, body: str) -> bool:
+        """Whether the message still has to be put on the queue."""
+        with self._database.read("find request") as db:
+            query = "SELECT * FROM clips WHERE clip_id = ? AND unsent = ?"
+            return db.execute(query, (clip_id, body)).fetchone() is not None
+
     def sent(self, clip_id: str, body: str) -> None:
         """The message is on the queue."""
         with self._database.write("note request") as db:

@@ -15,7 +15,7 @@ from starlette.exceptions import HTTPException
 
 from clipline.camera_service.access import with_cookie
 from clipline.camera_service.clip_api import Objects
-from clipline.camera_service.clip_desk import thumbnail_key
+from clipline.camera_service.clip_desk import object_keys
 from clipline.camera_service.clip_documents import ClipDocuments
 from clipline.camera_service.clip_records import ClipRecord
 from clipline.camera_service.fields import body_of, capped_body, read_body
@@ -122,8 +122,10 @@ def share_routes(
     def thumbnail(token: str, size: Annotated[int, Query(ge=1, le=8192)]) -> Response:
         """One of its thumbnails."""
         _, record, _ = opened(token)
-        if size not in record.metadata["thumbnail"]["sizes"]:
+        sizes = record.metadata.get("thumbnail", {}).get("sizes", [])
+        keys = object_keys(record.metadata)[1:]
+        if size not in sizes or not keys:
             raise HTTPException(404, f"there is no thumbnail of {size} pixels")
-        return FileResponse(objects.path(thumbnail_key(record.metadata, size)))
+        return FileResponse(objects.path(keys[sizes.index(size)]))
 
     return routes

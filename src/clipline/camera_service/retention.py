@@ -58,8 +58,7 @@ class Plan:
         on_error: Callable[[str, CliplineError | OSError], None],
     ) -> Plan:
         """Remove it all; returns what is gone. ``on_error`` is told what could not be removed, by name; the
-        rest goes on. Raises Unavailable where the recordings are somewhere else."""
-        originals.check([recording.key for recording in self.recordings])
+        rest goes on."""
         clips, recordings = [], []
         for clip in self.clips:
             try:
@@ -68,6 +67,11 @@ class Plan:
                 on_error(f"clip {clip.clip_id}", error)
             else:
                 clips.append(clip)
+        try:
+            originals.check([recording.key for recording in self.recordings])
+        except (CliplineError, OSError) as error:
+            on_error("recordings", error)
+            return Plan(clips, [])
         for begin in range(0, len(self.recordings), _AT_A_TIME):
             gone = []
             for recording in self.recordings[begin : begin + _AT_A_TIME]:
@@ -91,7 +95,8 @@ class Originals:
         self._folder = Path(url.removeprefix("file:")) if url.startswith("file:") else None
 
     def check(self, keys: Sequence[str]) -> None:
-        """Raises Unavailable where none of them is there: rather than all of them, their disk is gone."""
+        """Raises Unavailable where none of them is there (rather than all of them, their disk is gone), and
+        OSError where that can't be told."""
         if self._folder and keys and not any((self._folder / key).is_file() for key in keys):
             raise Unavailable(
                 "delete", "recordings", f"none of {len(keys):,} is in {self._folder}",

@@ -57,8 +57,8 @@ class Housekeeping:
                 self._desk.settle(self._tell_once)
                 if self._retention and turn % _CLEAN_EACH == 0:
                     self._clean()
-            except CliplineError as error:
-                self._on_problem(f"what is done from time to time could not be done: {error}")
+            except Exception as error:  # whatever it is: the thread has to go on, and people have to know
+                self._on_problem(f"what is done from time to time could not be done: {_told(error)}")
             turn += 1
 
     def _tell_once(self, problem: str) -> None:
@@ -78,3 +78,7 @@ class Housekeeping:
                 self._on_deleted(gone)
             if len(plan.recordings) < _AT_A_TIME or not gone.recordings:
                 return
+
+
+def _told(error: Exception) -> str:
+    return str(error) if isinstance(error, CliplineError | OSError) else repr(error)

@@ -136,9 +136,10 @@ async function openClip(clipId) {
     const clip = await api.clip(clipId);
     if (wanted !== clipId) return;
     if (clip.cameraId !== cameras.current && cameras.list.some((camera) => camera._id === clip.cameraId)) cameras.choose(clip.cameraId);
+    const another = clipView.clipId !== clipId;
     clipView.show(clip);
     clips.setCurrent(clipId);
-    stage.scrollIntoView({ block: "nearest" });
+    if (another) stage.scrollIntoView({ block: "nearest" });
     const margin = Math.max(1000, (clip.endTimestampInMs - clip.startTimestampInMs) * 0.6);
     if (clip.startTimestampInMs < timeline.from || clip.endTimestampInMs > timeline.to) timeline.setView(clip.startTimestampInMs - margin, clip.endTimestampInMs + margin);
     timeline.redraw();
@@ -177,7 +178,7 @@ function onStatus(next) {
 }
 
 const loadCameras = debounced(async () => {
-  const hadNone = !cameras.camera || cameras.camera.lastTimestampInMs === null;
+  const hadNone = cameras.loaded && (!cameras.camera || cameras.camera.lastTimestampInMs === null);
   await cameras.load().catch(failed);
   clips.setCameras(cameras.list);
   if (hadNone && cameras.camera?.lastTimestampInMs) showCamera(cameras.camera);
@@ -246,7 +247,7 @@ function fit() {
 
 function onKey(event) {
   const target = event.target;
-  const typing = target.closest?.("input, textarea, select, dialog");
+  const typing = target.closest?.("input:not([type=range]), textarea, select, dialog");
   if (typing || event.ctrlKey || event.metaKey || event.altKey) return;
   if (clipView.player && !target.closest("button, a, summary") && clipView.player.key(event)) event.preventDefault();
   else if (event.key === "?") showHelp();

@@ -15,7 +15,7 @@ export class Player {
     this.number = 0;
     this.video = el("video", {
       src: api.videoUrl(clip), preload: "auto", playsInline: true, "aria-label": `Clip of ${clip.cameraTitle}`,
-      on: { click: () => this.toggle() },
+      on: { click: () => this.video.controls || this.toggle() }, // the browser's own do that themselves
     });
     stage.replaceChildren(this.video);
     const button = (id, picture, name, key, click) => el("button", { id, class: "icon", type: "button", "aria-label": name, title: key ? `${name} (${key})` : name, on: { click } }, icon(picture));
@@ -77,7 +77,8 @@ export class Player {
   }
 
   fill() {
-    this.video.requestFullscreen().catch((error) => toast(error.message, true));
+    if (this.video.requestFullscreen) this.video.requestFullscreen().catch((error) => toast(error.message, true));
+    else this.video.webkitEnterFullscreen?.(); // on an iPhone
   }
 
   toggle() {
