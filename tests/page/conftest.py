@@ -132,6 +132,13 @@ class Opened:
         self.page.goto(url)
         self.page.wait_for_selector("html[data-ready]", state="attached")
 
+    def hover(self, at_ms: float) -> None:
+        """Over the timeline that shows all of ``served``, as it does at first; from START_MS on."""
+        box = self.page.locator("#timeline").bounding_box()
+        assert box is not None
+        whole_ms, margin_ms = 4 * LENGTH_MS * 1.08, 4 * LENGTH_MS * 0.04
+        self.page.mouse.move(box["x"] + box["width"] * (at_ms + margin_ms) / whole_ms, box["y"] + 60)
+
     def choose(self, start_ms: int, end_ms: int, since_ms: int = START_MS) -> None:
         """What to cut, in milliseconds since ``since_ms``, typed."""
         self.page.wait_for_selector("html[data-ready]", state="attached")

@@ -11,7 +11,7 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
-from page.conftest import FRAME_RATE, LENGTH_MS, START_MS, Opened, Served, put
+from page.conftest import FRAME_RATE, START_MS, Opened, Served, put
 from playwright.sync_api import expect
 
 READY, PENDING = "CLIP_AVAILABLE", "CLIP_PENDING"
@@ -94,28 +94,20 @@ def test_stages_are_seen_while_they_happen(at_home: Opened) -> None:
 
 def test_scrubbing_shows_pictures_and_gaps(at_home: Opened) -> None:
     page = at_home.page
-    box = page.locator("#timeline").bounding_box()
-    assert box is not None
-    whole_ms = 4 * LENGTH_MS * 1.08
-
-    def hover(at_ms: float) -> None:
-        share = (at_ms + 4 * LENGTH_MS * 0.04) / whole_ms
-        page.mouse.move(box["x"] + box["width"] * share, box["y"] + 60)
-
     for at_ms in range(500, 11_000, 500):
-        hover(at_ms)
+        at_home.hover(at_ms)
         time.sleep(0.03)
     expect(page.locator(".readout")).to_contain_text("exact frame")
     expect(page.locator(".readout")).to_contain_text("13:00:10.")
     asked = len([url for url in at_home.requests if "/frame?" in url])
-    hover(15_000)  # the third recording is missing
+    at_home.hover(15_000)  # the third recording is missing
     expect(page.locator("#stage")).to_contain_text("Nothing was recorded here")
     time.sleep(0.6)
     assert len([url for url in at_home.requests if "/frame?" in url]) == asked
-    hover(20_000)
+    at_home.hover(20_000)
     expect(page.locator("#stage img")).to_be_visible()
     page.mouse.down()
-    hover(22_000)
+    at_home.hover(22_000)
     page.mouse.up()
     expect(page.locator("#interval .length")).to_have_text(re.compile(r"2(\.\d+)? s|1\.9\d* s"))
 

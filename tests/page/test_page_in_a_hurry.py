@@ -5,18 +5,10 @@ from __future__ import annotations
 from collections.abc import Callable
 from pathlib import Path
 
-from page.conftest import LENGTH_MS, Opened, Served, put
+from page.conftest import Opened, Served, put
 from playwright.sync_api import Route, expect
 
 from clipline.camera_service.catalog import Catalog
-
-
-def hover(one: Opened, at_ms: float) -> None:
-    """Of the four recordings that are shown at first."""
-    box = one.page.locator("#timeline").bounding_box()
-    assert box is not None
-    share = (at_ms + 4 * LENGTH_MS * 0.04) / (4 * LENGTH_MS * 1.08)
-    one.page.mouse.move(box["x"] + box["width"] * share, box["y"] + 60)
 
 
 def test_a_late_picture_does_not_hide_that_nothing_was_recorded(at_home: Opened) -> None:
@@ -24,10 +16,10 @@ def test_a_late_picture_does_not_hide_that_nothing_was_recorded(at_home: Opened)
     expect(page.locator(".readout")).to_contain_text("exact frame")
     held: list[Route] = []
     page.route("**/frame?*", lambda route: held.append(route))
-    hover(at_home, 1000)
+    at_home.hover(1000)
     while not held:
         page.wait_for_timeout(20)
-    hover(at_home, 15_000)
+    at_home.hover(15_000)
     expect(page.locator("#stage")).to_contain_text("Nothing was recorded here")
     with page.expect_response("**/frame?*"):
         held[0].continue_()
@@ -35,7 +27,7 @@ def test_a_late_picture_does_not_hide_that_nothing_was_recorded(at_home: Opened)
     page.wait_for_timeout(300)
     expect(page.locator("#stage")).to_contain_text("Nothing was recorded here")
     expect(page.locator("#stage img")).to_be_hidden()
-    hover(at_home, 1000)
+    at_home.hover(1000)
     expect(page.locator("#stage img")).to_be_visible()
 
 
@@ -66,7 +58,7 @@ def test_zooming_out_as_far_as_it_goes(at_home: Opened) -> None:
     page.wait_for_timeout(500)
     assert page.locator(".toast").count() == 0
     page.keyboard.press("0")
-    hover(at_home, 1000)
+    at_home.hover(1000)
     expect(page.locator("#stage img")).to_be_visible()
 
 

@@ -183,11 +183,8 @@ def _starts_ms(match: re.Match[str], zone: tzinfo) -> list[int]:
     parts = [int(told.get(field) or 0) for field in "mdHMS"]
     try:
         moments = _moments(datetime(year, *parts, tzinfo=UTC), told.get("z"), zone)  # type: ignore[arg-type, misc, unused-ignore]
-    except (
-        ValueError,
-        OverflowError,
-    ):  # no such date, or beyond the years there are
-        return []
+    except (ValueError, OverflowError):
+        return []  # no such date, or beyond the years there are
     milliseconds = int((told.get("f") or "0").ljust(3, "0")[:3])
     return [
         found for found in sorted(to_ms(one) + milliseconds for one in moments) if 0 <= found <= LATEST_MS
